@@ -1,0 +1,1 @@
+"""Many images: find, decode, forward, draw and write."""

@@ -1,0 +1,1 @@
+"""A path or a name → canonical tensors; builds nothing."""

@@ -1,0 +1,56 @@
+"""Chosen queries' maps by one method, with the picture and where they came from: all that drawing needs."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from detr_attnviz.detections import Detection
+from detr_attnviz.grid import Grid
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from PIL import Image
+
+Kind = Literal["cross", "encoder", "decoder-self"]
+Direction = Literal["from", "to"]
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Maps ready to be drawn.
+
+    ``maps`` is float32 ``[queries rows cols]`` over ``grid`` for ``kind`` "cross" (one per entry of
+    ``detections``) and "encoder" (one per entry of ``points``), and ``[queries all_queries]`` for
+    "decoder-self": how much the chosen query takes from every query of ``everyone``.
+    ``direction`` says for "encoder" whether the point looks ("from") or is looked at ("to").
+    ``provenance`` holds what pictures and manifests carry: checkpoint, hash, version, settings.
+    """
+
+    image: "Image.Image"
+    grid: Grid
+    maps: "NDArray[np.float32]"
+    kind: Kind
+    site: str
+    layer: int
+    head: str
+    method: str
+    detections: tuple[Detection, ...] = ()
+    points: tuple[tuple[float, float], ...] = ()
+    direction: Direction = "from"
+    everyone: tuple[Detection, ...] = ()
+    provenance: Mapping[str, str] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.maps)
+
+    def peak(self, index: int) -> tuple[float, float]:
+        """Where map ``index`` is largest: (x, y) of the cell's middle in original pixels.
+
+        For "decoder-self" it is the middle of the box of the query that is listened to most.
+        """
+        token = int(self.maps[index].argmax())
+        if self.kind != "decoder-self":
+            return self.grid.center_of(token)
+        left, top, right, bottom = self.everyone[token].box
+        return (left + right) / 2, (top + bottom) / 2

@@ -1,0 +1,1 @@
+"""What to run and where its attention lives: one family, one file."""

@@ -1,0 +1,1 @@
+"""From a trace to maps: one method, one file."""

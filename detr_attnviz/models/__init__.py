@@ -1,0 +1,1 @@
+"""The native DETR: its architecture, and how a checkpoint becomes one."""

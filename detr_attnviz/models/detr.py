@@ -1,0 +1,350 @@
+"""The inference DETR in one file; attribute names equal to the official checkpoint's keys.
+
+Carion et al. 2020, "End-to-End Object Detection with Transformers" (arXiv 2005.12872). Attention always
+runs on PyTorch's fused kernels and never returns its weights: maps are computed later from what went in.
+Shapes in trailing comments: B batch, Q queries, T tokens, D width, H W pixels, h w cells.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
+
+
+@dataclass(frozen=True)
+class ResNetShape:
+    """What distinguishes one ResNet from another; the defaults are ResNet-50.
+
+    ``dilation`` keeps the last stage at stride 16 and dilates it instead ("DC5").
+    """
+
+    blocks: tuple[int, int, int, int] = (3, 4, 6, 3)
+    bottleneck: bool = True
+    expansion: int = 4
+    width_per_group: int = 64
+    groups: int = 1
+    dilation: bool = False
+
+    @property
+    def channels(self) -> int:
+        """Channels of the last stage's output."""
+        return 512 * (self.expansion if self.bottleneck else 1)
+
+    @property
+    def stride_px(self) -> int:
+        """Input pixels from one cell of the last stage to the next."""
+        return 16 if self.dilation else 32
+
+
+class FrozenBatchNorm2d(nn.Module):
+    """Batch normalisation with fixed statistics, eps 1e-5, in the official order of operations."""
+
+    weight: Tensor
+    bias: Tensor
+    running_mean: Tensor
+    running_var: Tensor
+    eps: float = 1e-5
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.register_buffer("weight", torch.ones(channels))
+        self.register_buffer("bias", torch.zeros(channels))
+        self.register_buffer("running_mean", torch.zeros(channels))
+        self.register_buffer("running_var", torch.ones(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        scale = self.weight * (self.running_var + self.eps).rsqrt()
+        shift = self.bias - self.running_mean * scale
+        return x * scale[:, None, None] + shift[:, None, None]
+
+
+def _block_type(shape: ResNetShape) -> type[BasicBlock | Bottleneck]:
+    if not shape.bottleneck:
+        return BasicBlock
+    if shape.expansion == Bottleneck.expansion:
+        return Bottleneck
+
+    class SlimBottleneck(Bottleneck):
+        expansion: ClassVar[int] = shape.expansion  # type: ignore[misc]
+
+    return SlimBottleneck
+
+
+class Backbone(nn.Module):
+    """A ResNet up to its last stage: ``[B 3 H W] → [B channels h w]``."""
+
+    def __init__(self, shape: ResNetShape) -> None:
+        super().__init__()
+        self.body = ResNet(
+            _block_type(shape),
+            list(shape.blocks),
+            groups=shape.groups,
+            width_per_group=shape.width_per_group,
+            replace_stride_with_dilation=[False, False, shape.dilation],
+            norm_layer=FrozenBatchNorm2d,
+        )
+        del self.body.fc, self.body.avgpool
+
+    def forward(self, images: Tensor) -> Tensor:
+        body = self.body
+        x = body.maxpool(body.relu(body.bn1(body.conv1(images))))  # [B 64 H/4 W/4]
+        return body.layer4(body.layer3(body.layer2(body.layer1(x))))  # type: ignore[no-any-return]
+
+
+class SinePositions(nn.Module):
+    """Sine embedding of each cell's normalised (y, x), counted over the cells that are not padding."""
+
+    temperature = 10000
+    scale = 2 * math.pi
+    eps = 1e-6
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.half = width // 2
+
+    def forward(self, is_padding: Tensor) -> Tensor:
+        inside = ~is_padding  # [B h w]
+        y = inside.cumsum(1, dtype=torch.float32)
+        x = inside.cumsum(2, dtype=torch.float32)
+        y = y / (y[:, -1:, :] + self.eps) * self.scale
+        x = x / (x[:, :, -1:] + self.eps) * self.scale
+        return torch.cat((self._waves(y), self._waves(x)), dim=3).permute(0, 3, 1, 2)  # [B D h w]
+
+    def _waves(self, angle: Tensor) -> Tensor:
+        step = torch.arange(self.half, dtype=torch.float32, device=angle.device)
+        period = self.temperature ** (2 * (step // 2) / self.half)
+        phase = angle[..., None] / period  # [B h w D/2]
+        return torch.stack((phase[..., 0::2].sin(), phase[..., 1::2].cos()), dim=4).flatten(3)
+
+
+class LearnedPositions(nn.Module):
+    """A learned vector per column and per row, at most ``cells`` of each; x half first."""
+
+    def __init__(self, width: int, cells: int = 50) -> None:
+        super().__init__()
+        self.row_embed = nn.Embedding(cells, width // 2)
+        self.col_embed = nn.Embedding(cells, width // 2)
+
+    def forward(self, is_padding: Tensor) -> Tensor:
+        batch, rows, cols = is_padding.shape
+        x = self.col_embed.weight[:cols].expand(rows, -1, -1)
+        y = self.row_embed.weight[:rows, None].expand(-1, cols, -1)
+        return torch.cat((x, y), dim=-1).permute(2, 0, 1).expand(batch, -1, -1, -1)  # [B D h w]
+
+
+class EncoderLayer(nn.Module):
+    """Self-attention over the cells, then feed-forward; positions join q and k only."""
+
+    def __init__(self, width: int, heads: int, feedforward: int, pre_norm: bool) -> None:
+        super().__init__()
+        self.self_attn = nn.MultiheadAttention(width, heads)
+        self.linear1 = nn.Linear(width, feedforward)
+        self.linear2 = nn.Linear(feedforward, width)
+        self.norm1 = nn.LayerNorm(width)
+        self.norm2 = nn.LayerNorm(width)
+        self.pre_norm = pre_norm
+
+    def forward(self, x: Tensor, positions: Tensor, padding: Tensor | None) -> Tensor:
+        if self.pre_norm:
+            x = x + self._attend(self.norm1(x), positions, padding)
+            return x + self._feed(self.norm2(x))  # [T B D]
+        x = self.norm1(x + self._attend(x, positions, padding))
+        return self.norm2(x + self._feed(x))  # type: ignore[no-any-return]  # [T B D]
+
+    def _attend(self, x: Tensor, positions: Tensor, padding: Tensor | None) -> Tensor:
+        q = x + positions
+        return self.self_attn(q, q, x, key_padding_mask=padding, need_weights=False)[0]  # type: ignore[no-any-return]
+
+    def _feed(self, x: Tensor) -> Tensor:
+        return self.linear2(F.relu(self.linear1(x)))  # type: ignore[no-any-return]
+
+
+class DecoderLayer(nn.Module):
+    """Self-attention among the queries, cross-attention to the cells, then feed-forward."""
+
+    def __init__(self, width: int, heads: int, feedforward: int, pre_norm: bool) -> None:
+        super().__init__()
+        self.self_attn = nn.MultiheadAttention(width, heads)
+        self.multihead_attn = nn.MultiheadAttention(width, heads)
+        self.linear1 = nn.Linear(width, feedforward)
+        self.linear2 = nn.Linear(feedforward, width)
+        self.norm1 = nn.LayerNorm(width)
+        self.norm2 = nn.LayerNorm(width)
+        self.norm3 = nn.LayerNorm(width)
+        self.pre_norm = pre_norm
+
+    def forward(
+        self, x: Tensor, query_positions: Tensor, memory: Tensor, memory_keys: Tensor, padding: Tensor | None
+    ) -> Tensor:
+        if self.pre_norm:
+            x = x + self._listen(self.norm1(x), query_positions)
+            x = x + self._look(self.norm2(x), query_positions, memory, memory_keys, padding)
+            return x + self._feed(self.norm3(x))  # [Q B D]
+        x = self.norm1(x + self._listen(x, query_positions))
+        x = self.norm2(x + self._look(x, query_positions, memory, memory_keys, padding))
+        return self.norm3(x + self._feed(x))  # type: ignore[no-any-return]  # [Q B D]
+
+    def _listen(self, x: Tensor, query_positions: Tensor) -> Tensor:
+        q = x + query_positions
+        return self.self_attn(q, q, x, need_weights=False)[0]  # type: ignore[no-any-return]
+
+    def _look(
+        self, x: Tensor, query_positions: Tensor, memory: Tensor, memory_keys: Tensor, padding: Tensor | None
+    ) -> Tensor:
+        return self.multihead_attn(  # type: ignore[no-any-return]
+            x + query_positions, memory_keys, memory, key_padding_mask=padding, need_weights=False
+        )[0]
+
+    def _feed(self, x: Tensor) -> Tensor:
+        return self.linear2(F.relu(self.linear1(x)))  # type: ignore[no-any-return]
+
+
+class Encoder(nn.Module):
+    """The encoder's layers; ``norm`` exists only with pre-norm, as in the official model."""
+
+    def __init__(self, layers: Sequence[EncoderLayer], norm: nn.LayerNorm | None) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(layers)
+        self.norm = norm
+
+    def forward(self, x: Tensor, positions: Tensor, padding: Tensor | None) -> Tensor:
+        for layer in self.layers:
+            x = layer(x, positions, padding)
+        return x if self.norm is None else self.norm(x)  # [T B D]
+
+
+class Decoder(nn.Module):
+    """The decoder's layers; the shared ``norm`` shapes each layer's own prediction only."""
+
+    def __init__(self, layers: Sequence[DecoderLayer], width: int) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(layers)
+        self.norm = nn.LayerNorm(width)
+
+    def forward(
+        self, query_positions: Tensor, memory: Tensor, positions: Tensor, padding: Tensor | None
+    ) -> list[Tensor]:
+        memory_keys = memory + positions
+        x = torch.zeros_like(query_positions)
+        states = []
+        for layer in self.layers:
+            x = layer(x, query_positions, memory, memory_keys, padding)
+            states.append(x)
+        return states  # layers × [Q B D], before the norm
+
+
+class Transformer(nn.Module):
+    """Encoder and decoder under the official names."""
+
+    def __init__(
+        self,
+        width: int,
+        heads: int,
+        feedforward: int,
+        encoder_layers: int,
+        decoder_layers: int,
+        pre_norm: bool,
+    ) -> None:
+        super().__init__()
+        sizes = (width, heads, feedforward, pre_norm)
+        self.encoder = Encoder(
+            [EncoderLayer(*sizes) for _ in range(encoder_layers)], nn.LayerNorm(width) if pre_norm else None
+        )
+        self.decoder = Decoder([DecoderLayer(*sizes) for _ in range(decoder_layers)], width)
+
+
+class MLP(nn.Module):
+    """Three linear layers with ReLU between them: the box head."""
+
+    def __init__(self, width: int, outputs: int) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(
+            [nn.Linear(width, width), nn.Linear(width, width), nn.Linear(width, outputs)]
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        first, second, last = self.layers
+        return last(F.relu(second(F.relu(first(x)))))  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True)
+class DetrOutput:
+    """Raw predictions: logits ``[B Q classes+1]``, boxes ``[B Q 4]`` cxcywh in 0-1 of the unpadded image.
+
+    ``layer_logits`` and ``layer_boxes`` hold one such tensor per decoder layer when they were asked for.
+    """
+
+    logits: Tensor
+    boxes: Tensor
+    layer_logits: tuple[Tensor, ...] = ()
+    layer_boxes: tuple[Tensor, ...] = ()
+
+
+class DETR(nn.Module):
+    """DETR for inference: images in, class logits and boxes out.
+
+    ``classes`` counts the class rows without the no-object row. ``forward`` takes normalised images
+    ``[B 3 H W]`` and, if some of them are padded, ``is_padding [B H W]`` (True = padding).
+    """
+
+    def __init__(
+        self,
+        *,
+        backbone: ResNetShape | None = None,
+        width: int = 256,
+        heads: int = 8,
+        feedforward: int = 2048,
+        encoder_layers: int = 6,
+        decoder_layers: int = 6,
+        queries: int = 100,
+        classes: int = 91,
+        positions: str = "sine",
+        position_cells: int = 50,
+        pre_norm: bool = False,
+    ) -> None:
+        super().__init__()
+        backbone = backbone or ResNetShape()
+        learned = positions == "learned"
+        self.transformer = Transformer(width, heads, feedforward, encoder_layers, decoder_layers, pre_norm)
+        self.class_embed = nn.Linear(width, classes + 1)
+        self.bbox_embed = MLP(width, 4)
+        self.query_embed = nn.Embedding(queries, width)
+        self.input_proj = nn.Conv2d(backbone.channels, width, kernel_size=1)
+        self.backbone = nn.Sequential(
+            Backbone(backbone), LearnedPositions(width, position_cells) if learned else SinePositions(width)
+        )
+        self.stride_px = backbone.stride_px
+
+    def forward(
+        self, images: Tensor, is_padding: Tensor | None = None, *, all_layers: bool = False
+    ) -> DetrOutput:
+        features = self.input_proj(self.backbone[0](images))  # [B D h w]
+        batch, _, rows, cols = features.shape
+        if is_padding is None:
+            cell_padding = features.new_zeros((batch, rows, cols), dtype=torch.bool)
+        else:
+            cell_padding = F.interpolate(is_padding[:, None].float(), size=(rows, cols))[:, 0].bool()
+        positions = self.backbone[1](cell_padding).to(features.dtype)
+        states = self._transform(features, positions, None if is_padding is None else cell_padding.flatten(1))
+        states = states if all_layers else states[-1:]
+        predictions = [self._predict(self.transformer.decoder.norm(state)) for state in states]
+        logits, boxes = predictions[-1]
+        if not all_layers:
+            return DetrOutput(logits, boxes)
+        return DetrOutput(logits, boxes, *(tuple(part) for part in zip(*predictions, strict=True)))
+
+    def _transform(self, features: Tensor, positions: Tensor, padding: Tensor | None) -> list[Tensor]:
+        tokens = features.flatten(2).permute(2, 0, 1)  # [T B D]
+        positions = positions.flatten(2).permute(2, 0, 1)  # [T B D]
+        queries = self.query_embed.weight[:, None].expand(-1, features.shape[0], -1)  # [Q B D]
+        memory = self.transformer.encoder(tokens, positions, padding)
+        return self.transformer.decoder(queries, memory, positions, padding)  # type: ignore[no-any-return]
+
+    def _predict(self, state: Tensor) -> tuple[Tensor, Tensor]:
+        state = state.transpose(0, 1)  # [B Q D]
+        return self.class_embed(state), self.bbox_embed(state).sigmoid()

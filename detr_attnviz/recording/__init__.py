@@ -1,0 +1,1 @@
+"""What a site saw, and maps computed from it when asked."""
