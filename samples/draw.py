@@ -17,8 +17,8 @@ from shapes import CLASSES, Outline, outline, turn
 
 MAX_OBJECTS = 7
 SUPERSAMPLING = 2
-_SIZES = (0.13, 0.62)  # a shape's diameter, as a fraction of the picture's shorter side
-_COVERED = 0.35  # of the picture by shapes, at most
+_SIZES = (0.13, 0.65)  # a shape's diameter, as a fraction of the picture's shorter side
+_COVERED = 0.7  # of the picture by the shapes' bounding squares, at most
 _ATTEMPTS = 30
 _CONTRAST = 90.0  # smallest distance of a shape's colour from the ground's, in RGB
 _STROKE_WIDTHS = (0.03, 0.07)  # of the diameter
@@ -69,16 +69,15 @@ def _place(rng: np.random.Generator, size: tuple[int, int], count: int | None) -
     for _ in range(_ATTEMPTS * wanted):
         if len(shapes) == wanted:
             break
-        diameter = min(size) * float(np.exp(rng.uniform(*np.log(_SIZES))))
+        diameter = min(size) * (_SIZES[0] + (_SIZES[1] - _SIZES[0]) * float(rng.random()) ** 1.4)
         inset = diameter * (0.3 if may_leave else 0.52)
         x, y = (float(rng.uniform(inset, max(side - inset, inset + 1))) for side in size)
         apart = all(
-            np.hypot(x - other.centre[0], y - other.centre[1])
-            > 0.43 * (diameter + other.diameter)
+            np.hypot(x - other.centre[0], y - other.centre[1]) > 0.43 * (diameter + other.diameter)
             for other in shapes
         )
         share = diameter**2 / (size[0] * size[1])
-        if apart and (not shapes or covered + share < _COVERED * 2):
+        if apart and (not shapes or covered + share < _COVERED):
             covered += share
             shapes.append(_shape(rng, (x, y), diameter))
     return shapes
@@ -218,9 +217,7 @@ def _blend(
     return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
 
 
-def _colour_away_from(
-    rng: np.random.Generator, ground: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def _colour_away_from(rng: np.random.Generator, ground: NDArray[np.float64]) -> NDArray[np.float64]:
     colour = rng.uniform(0, 255, 3)
     while np.linalg.norm(colour - ground) < _CONTRAST:
         colour = rng.uniform(0, 255, 3)
@@ -245,9 +242,7 @@ def _boxes(
     return np.array(boxes, dtype=np.float64).reshape(-1, 4) / SUPERSAMPLING, labels
 
 
-def write_folder(
-    folder: Path, pictures: Sequence[tuple[str, Drawing]], quality: int = 92
-) -> None:
+def write_folder(folder: Path, pictures: Sequence[tuple[str, Drawing]], quality: int = 92) -> None:
     """Writes the pictures (the name's ending chooses the format) and `annotations.json`, COCO style."""
     folder.mkdir(parents=True, exist_ok=True)
     images, annotations = [], []

@@ -5,6 +5,7 @@ runs on PyTorch's fused kernels and never returns its weights: maps are computed
 Shapes in trailing comments: B batch, Q queries, T tokens, D width, H W pixels, h w cells.
 """
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -205,7 +206,7 @@ class DecoderLayer(nn.Module):
 
 
 class Encoder(nn.Module):
-    """The encoder's layers; ``norm`` exists only with pre-norm, as in the official model."""
+    """The encoder's layers; ``norm`` exists only with pre-norm and in the notebook's model."""
 
     def __init__(self, layers: Sequence[EncoderLayer], norm: nn.LayerNorm | None) -> None:
         super().__init__()
@@ -227,10 +228,9 @@ class Decoder(nn.Module):
         self.norm = nn.LayerNorm(width)
 
     def forward(
-        self, query_positions: Tensor, memory: Tensor, positions: Tensor, padding: Tensor | None
+        self, x: Tensor, query_positions: Tensor, memory: Tensor, positions: Tensor, padding: Tensor | None
     ) -> list[Tensor]:
         memory_keys = memory + positions
-        x = torch.zeros_like(query_positions)
         states = []
         for layer in self.layers:
             x = layer(x, query_positions, memory, memory_keys, padding)
@@ -249,27 +249,29 @@ class Transformer(nn.Module):
         encoder_layers: int,
         decoder_layers: int,
         pre_norm: bool,
+        encoder_norm: bool,
     ) -> None:
         super().__init__()
         sizes = (width, heads, feedforward, pre_norm)
         self.encoder = Encoder(
-            [EncoderLayer(*sizes) for _ in range(encoder_layers)], nn.LayerNorm(width) if pre_norm else None
+            [EncoderLayer(*sizes) for _ in range(encoder_layers)],
+            nn.LayerNorm(width) if encoder_norm else None,
         )
         self.decoder = Decoder([DecoderLayer(*sizes) for _ in range(decoder_layers)], width)
 
 
 class MLP(nn.Module):
-    """Three linear layers with ReLU between them: the box head."""
+    """``layers`` linear layers with ReLU between them: the box head."""
 
-    def __init__(self, width: int, outputs: int) -> None:
+    def __init__(self, width: int, outputs: int, layers: int) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(
-            [nn.Linear(width, width), nn.Linear(width, width), nn.Linear(width, outputs)]
-        )
+        sizes = [width] * layers + [outputs]
+        self.layers = nn.ModuleList([nn.Linear(size, after) for size, after in itertools.pairwise(sizes)])
 
     def forward(self, x: Tensor) -> Tensor:
-        first, second, last = self.layers
-        return last(F.relu(second(F.relu(first(x)))))  # type: ignore[no-any-return]
+        for layer in self.layers[:-1]:
+            x = F.relu(layer(x))
+        return self.layers[-1](x)  # type: ignore[no-any-return]
 
 
 @dataclass(frozen=True)
@@ -288,8 +290,10 @@ class DetrOutput:
 class DETR(nn.Module):
     """DETR for inference: images in, class logits and boxes out.
 
-    ``classes`` counts the class rows without the no-object row. ``forward`` takes normalised images
-    ``[B 3 H W]`` and, if some of them are padded, ``is_padding [B H W]`` (True = padding).
+    ``classes`` counts the class rows without the no-object row. ``notebook`` is the 50-line model of the
+    official demo notebook: positions join the encoder's input, queries are the decoder's input, the encoder
+    has a final norm. ``forward`` takes normalised images ``[B 3 H W]`` and, if some of them are padded,
+    ``is_padding [B H W]`` (True = padding).
     """
 
     def __init__(
@@ -306,13 +310,24 @@ class DETR(nn.Module):
         positions: str = "sine",
         position_cells: int = 50,
         pre_norm: bool = False,
+        box_layers: int = 3,
+        notebook: bool = False,
     ) -> None:
         super().__init__()
         backbone = backbone or ResNetShape()
         learned = positions == "learned"
-        self.transformer = Transformer(width, heads, feedforward, encoder_layers, decoder_layers, pre_norm)
+        self.notebook = notebook
+        self.transformer = Transformer(
+            width,
+            heads,
+            feedforward,
+            encoder_layers,
+            decoder_layers,
+            pre_norm,
+            encoder_norm=pre_norm or notebook,
+        )
         self.class_embed = nn.Linear(width, classes + 1)
-        self.bbox_embed = MLP(width, 4)
+        self.bbox_embed = MLP(width, 4, box_layers)
         self.query_embed = nn.Embedding(queries, width)
         self.input_proj = nn.Conv2d(backbone.channels, width, kernel_size=1)
         self.backbone = nn.Sequential(
@@ -342,8 +357,12 @@ class DETR(nn.Module):
         tokens = features.flatten(2).permute(2, 0, 1)  # [T B D]
         positions = positions.flatten(2).permute(2, 0, 1)  # [T B D]
         queries = self.query_embed.weight[:, None].expand(-1, features.shape[0], -1)  # [Q B D]
+        start = torch.zeros_like(queries)
+        if self.notebook:
+            tokens = positions + 0.1 * tokens
+            positions, queries, start = torch.zeros_like(positions), start, queries
         memory = self.transformer.encoder(tokens, positions, padding)
-        return self.transformer.decoder(queries, memory, positions, padding)  # type: ignore[no-any-return]
+        return self.transformer.decoder(start, queries, memory, positions, padding)  # type: ignore[no-any-return]
 
     def _predict(self, state: Tensor) -> tuple[Tensor, Tensor]:
         state = state.transpose(0, 1)  # [B Q D]

@@ -1,0 +1,166 @@
+"""Loads a detector, and traces one picture through it with everything recorded."""
+
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from detr_attnviz import __version__
+from detr_attnviz.errors import ChoiceError
+from detr_attnviz.families.base import Family, Prediction, Prepared
+from detr_attnviz.families.open import ClassNames, OpenOptions, Source, default_source, open_family
+from detr_attnviz.pictures import read_picture
+from detr_attnviz.recording.hooks import Records, record
+from detr_attnviz.sites import AttentionSite
+from detr_attnviz.trace import Trace
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+
+def load(
+    source: Source | None = None,
+    *,
+    device: str = "auto",
+    nheads: int | None = None,
+    dilation: bool | None = None,
+    classes: ClassNames | None = None,
+    progress: Callable[[int, int | None], None] | None = None,
+) -> "Detector":
+    """A detector from a name ("demo", "detr-r50"), a checkpoint file, a folder or a built ``nn.Module``.
+
+    Without ``source``: ``$ATTNVIZ_CHECKPOINT``, else detr-r50 if it is on disk, else the demo weights.
+    ``nheads`` and ``dilation`` say what no tensor tells; ``classes`` names the classes (a sequence, id → name,
+    a text file or a COCO-style JSON). ``device`` is "auto", "cpu", "cuda", "cuda:1", "mps".
+    ``detector.notes`` holds what had to be assumed.
+
+    Raises: CheckpointError, DownloadError, ChoiceError.
+    """
+    note = ()
+    if source is None:
+        source, why = default_source()
+        note = (why,)
+    family = open_family(source, OpenOptions(nheads, dilation, classes, progress))
+    family.to(find_device(device))
+    return Detector(family, notes=(*note, *family.origin.notes))
+
+
+def find_device(name: str) -> torch.device:
+    """The device called ``name``; "auto" is the first of CUDA, MPS and CPU that is there.
+
+    Raises: ChoiceError when there is no such device.
+    """
+    has_mps = torch.backends.mps.is_available()
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "mps" if has_mps else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise ChoiceError(f"no device {name!r}: choose auto, cpu, cuda, cuda:N or mps") from None
+    is_there = {"cpu": True, "mps": has_mps, "cuda": (device.index or 0) < torch.cuda.device_count()}
+    if not is_there.get(device.type, False):
+        raise ChoiceError(f"device {name} is not available here; choose auto or cpu")
+    return device
+
+
+class Detector:
+    """A loaded model and everything needed to trace pictures through it."""
+
+    def __init__(self, family: Family, *, notes: tuple[str, ...] = ()) -> None:
+        self.family = family
+        self.notes = notes
+
+    def __repr__(self) -> str:
+        return f"Detector({self.family.origin.name!r}, {len(self.sites)} sites)"
+
+    @property
+    def name(self) -> str:
+        return self.family.origin.name
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names by label id; empty strings where an id has none."""
+        return self.family.class_names
+
+    @cached_property
+    def sites(self) -> tuple[AttentionSite, ...]:
+        """Every place of attention, encoder first."""
+        return self.family.sites()
+
+    @cached_property
+    def checkpoint_sha256(self) -> str:
+        """The checkpoint file's sha256 in hex, or "" for a built module."""
+        from detr_attnviz.checkpoints.read import sha256_of
+
+        return sha256_of(Path(self.family.origin.path)) if self.family.origin.path else ""
+
+    @cached_property
+    def provenance(self) -> dict[str, str]:
+        """What pictures and manifests carry of the model: name, file, hash, heads, dilation, version."""
+        origin = self.family.origin
+        known = {
+            "checkpoint": origin.name,
+            "checkpoint_sha256": self.checkpoint_sha256,
+            "heads": origin.heads,
+            "dilation": origin.dilation,
+            "assumed": "; ".join(origin.notes),
+        }
+        values = {name: str(value) for name, value in known.items() if value not in (None, "")}
+        return {**values, "software": f"detr_attnviz {__version__}"}
+
+    def prepare(
+        self, image: "Image.Image", *, shortest_px: int | None = None, longest_px: int | None = None
+    ) -> Prepared:
+        """An upright RGB picture as the model's inputs, and its grid."""
+        return self.family.prepare(image, shortest_px=shortest_px, longest_px=longest_px)
+
+    def forward(self, prepared: Prepared) -> tuple[Prediction, Records]:
+        """One forward with every site recorded."""
+        with exact_inference(), record(self.sites, copy=not self.family.holds_still) as records:
+            prediction = self.family.forward(prepared.inputs)
+        return prediction, records
+
+    def trace(
+        self,
+        image: "str | Path | Image.Image",
+        *,
+        shortest_px: int | None = None,
+        longest_px: int | None = None,
+    ) -> Trace:
+        """One picture, one forward, everything recorded.
+
+        ``shortest_px`` and ``longest_px`` bound the resized picture's sides; by default 800 and 1333, or
+        what the checkpoint was made for.
+
+        Raises: ImageError for a picture that cannot be read.
+        """
+        picture = read_picture(image)
+        prepared = self.prepare(picture, shortest_px=shortest_px, longest_px=longest_px)
+        prediction, records = self.forward(prepared)
+        return Trace(
+            image=picture,
+            grid=prepared.grid,
+            detections=self.family.detections(prediction, prepared.grid),
+            logits=prediction.logits[0],
+            boxes=prediction.boxes[0],
+            records=records,
+            detector=self,
+            prepared=prepared,
+            source=str(image) if isinstance(image, (str, Path)) else "",
+        )
+
+
+class exact_inference(torch.inference_mode):  # noqa: N801
+    """Inference mode in true float32: CUDA's TF32 shortcuts are off inside, and as before afterwards."""
+
+    def __enter__(self) -> None:
+        super().__enter__()
+        self._was = (torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32)
+        torch.backends.cuda.matmul.allow_tf32 = False
+        torch.backends.cudnn.allow_tf32 = False
+
+    def __exit__(self, *error: Any) -> None:
+        torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = self._was
+        super().__exit__(*error)

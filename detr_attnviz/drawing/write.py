@@ -1,0 +1,103 @@
+"""Pictures to files: whole or not at all, with where they came from inside, the same bytes for the same picture."""
+
+import io
+import itertools
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from PIL import Image, PngImagePlugin, features
+
+from detr_attnviz.errors import ChoiceError, OutputError
+
+_SUFFIXES = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".pdf": "PDF"}
+_COMPRESS_LEVEL = 6
+_counter = itertools.count()
+
+
+def suffixes() -> tuple[str, ...]:
+    """Endings of file names that can be written here."""
+    return tuple(suffix for suffix in _SUFFIXES if suffix != ".webp" or features.check("webp"))
+
+
+def save_picture(image: Image.Image, path: str | os.PathLike[str], text: Mapping[str, str] | None = None) -> None:
+    """Write ``image`` in the format that ``path`` ends in, with ``text`` where the format has a place for it.
+
+    Raises: ChoiceError for an ending that is not supported, OutputError when the file cannot be written.
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix not in suffixes():
+        found = f"ends in {suffix!r}" if suffix else "has no ending"
+        raise ChoiceError(f"{Path(path).name} {found}: pictures can be written as {', '.join(suffixes())}")
+    if suffix == ".png":
+        save_png(image, path, text)
+    else:
+        write_atomically(path, _encoded(image, _SUFFIXES[suffix], text or {}))
+
+
+def save_png(image: Image.Image, path: str | os.PathLike[str], text: Mapping[str, str] | None = None) -> None:
+    """Write ``image`` as PNG with ``text`` in its text chunks; no time stamps, so equal pictures are equal files.
+
+    Raises: OutputError when the file cannot be written; what was there before is then still there.
+    """
+    write_atomically(path, png_bytes(image, text))
+
+
+def png_bytes(image: Image.Image, text: Mapping[str, str] | None = None) -> bytes:
+    """``image`` as the bytes of a PNG file with ``text`` in its text chunks."""
+    info = PngImagePlugin.PngInfo()
+    for key, value in (text or {}).items():
+        info.add_text(_latin(key)[:79], value.replace("\0", "").encode("utf-8", "replace").decode("utf-8"))
+    buffer = io.BytesIO()
+    image.save(buffer, format="PNG", pnginfo=info, compress_level=_COMPRESS_LEVEL)
+    return buffer.getvalue()
+
+
+def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:
+    """Put ``data`` at ``path`` as a whole: a new file beside it takes its name only when everything is on disk.
+
+    Raises: OutputError when that fails; nothing is left behind, and an older file stays as it was.
+    """
+    goal = Path(path)
+    # Short and without the goal's name: a name near the file system's limit leaves no room for a suffix.
+    draft = goal.parent / f".attnviz-{os.getpid()}-{next(_counter)}.tmp"
+    try:
+        with draft.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(draft, goal)
+    except OSError as error:
+        draft.unlink(missing_ok=True)
+        raise OutputError(f"cannot write {goal}: {_reason(error, goal)}") from error
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
+
+
+def _encoded(image: Image.Image, kind: str, text: Mapping[str, str]) -> bytes:
+    buffer = io.BytesIO()
+    settings: dict[str, Any] = {
+        "JPEG": {"quality": 92, "subsampling": 0, "comment": _lines(text)},
+        "WEBP": {"quality": 92, "method": 4},
+        "PDF": {"quality": 95, "resolution": 200.0, "creationDate": None, "modDate": None, "subject": _lines(text)},
+    }[kind]
+    (image if image.mode == "RGB" else image.convert("RGB")).save(buffer, format=kind, **settings)
+    return buffer.getvalue()
+
+
+def _lines(text: Mapping[str, str]) -> str:
+    return "\n".join(f"{key}: {value}" for key, value in text.items()).encode("utf-8", "replace").decode("utf-8")
+
+
+def _latin(key: str) -> str:
+    return key.encode("latin-1", "replace").decode("latin-1").replace("\0", "")
+
+
+def _reason(error: OSError, goal: Path) -> str:
+    if not goal.parent.is_dir():
+        return f"the folder {goal.parent} does not exist; make it first"
+    if goal.is_dir():
+        return "a folder has this name; give a file's name"
+    return (error.strerror or str(error)).lower()

@@ -1,0 +1,103 @@
+"""What every family of detectors offers: prepare a picture, run, name its sites, read its output."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from torch import Tensor
+
+from detr_attnviz.detections import Detection
+from detr_attnviz.errors import ChoiceError
+from detr_attnviz.grid import Grid
+from detr_attnviz.sites import AttentionSite
+
+if TYPE_CHECKING:
+    import torch
+    from PIL import Image
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """One picture as the model wants it: inputs by name, batch axis first, and how its tokens lie."""
+
+    inputs: Mapping[str, Tensor]
+    grid: Grid
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Raw output: logits ``[batch queries classes]`` and boxes ``[batch queries 4]``, cxcywh in 0–1."""
+
+    logits: Tensor
+    boxes: Tensor
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a model came from, and everything about it that no tensor told.
+
+    ``heads`` and ``dilation`` are what the maps were made with. ``notes`` are sentences a user should read.
+    """
+
+    name: str
+    path: str | None = None
+    heads: int | None = None
+    dilation: bool | None = None
+    notes: tuple[str, ...] = ()
+
+
+class Family(Protocol):
+    """One family of detectors around one loaded model."""
+
+    origin: Origin
+    class_names: tuple[str, ...]
+    holds_still: bool  # True when the model never changes its activations in place
+
+    def prepare(
+        self, image: "Image.Image", *, shortest_px: int | None = None, longest_px: int | None = None
+    ) -> Prepared:
+        """An upright RGB picture to inputs on the model's device."""
+
+    def forward(self, inputs: Mapping[str, Tensor]) -> Prediction:
+        """One inference; the caller chooses what is recorded around it."""
+
+    def sites(self) -> tuple[AttentionSite, ...]:
+        """Every place of attention, encoder first, in the order of the forward."""
+
+    def detections(self, prediction: Prediction, grid: Grid) -> tuple[Detection, ...]:
+        """Every object query of the first picture of a batch."""
+
+    def to(self, device: "torch.device") -> None:
+        """Moves the model."""
+
+
+@dataclass(frozen=True)
+class Resize:
+    """The official resizing rule: shortest side to ``shortest_px``, but longest at most ``longest_px``."""
+
+    shortest_px: int = 800
+    longest_px: int = 1333
+    mean: tuple[float, ...] = field(default=(0.485, 0.456, 0.406))
+    std: tuple[float, ...] = field(default=(0.229, 0.224, 0.225))
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.shortest_px <= self.longest_px:
+            raise ChoiceError(
+                f"shortest side {self.shortest_px} px and longest side {self.longest_px} px: "
+                "the shortest must be at least 1 and at most the longest"
+            )
+
+    def size(self, width_px: int, height_px: int) -> tuple[int, int]:
+        """(width, height) after resizing.
+
+        Source: facebookresearch/detr, datasets/transforms.py: the longer side is truncated, and when the cap
+        binds the shortest becomes the rounded ratio.
+        """
+        short, long = sorted((width_px, height_px))
+        target = self.shortest_px
+        if long / short * target > self.longest_px:
+            target = max(1, round(self.longest_px * short / long))
+        if short == target:
+            return width_px, height_px
+        scaled = max(1, int(target * long / short))
+        return (target, scaled) if width_px < height_px else (scaled, target)

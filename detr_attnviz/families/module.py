@@ -1,0 +1,110 @@
+"""A DETR that somebody else built: an ``nn.Module`` run as it is, watched at its ``nn.MultiheadAttention``."""
+
+import math
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from detr_attnviz.detections import Detection
+from detr_attnviz.errors import ChoiceError
+from detr_attnviz.families.base import Origin, Prediction, Prepared, Resize
+from detr_attnviz.families.native import grid_of, normalised, resized_rule, softmax_detections
+from detr_attnviz.grid import Grid
+from detr_attnviz.sites import AttentionSite, SiteKind
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+_PLACE = re.compile(r"(?:^|\.)(encoder|decoder)\.layers\.(\d+)\.(self_attn|multihead_attn|cross_attn|encoder_attn)$")
+_PROBE_PX = 256
+
+
+class ModuleFamily:
+    """A built detector called as ``module(images)`` with ``images [1 3 height_px width_px]``.
+
+    Its output holds ``pred_logits`` (or ``logits``; the last class is no-object) and ``pred_boxes``, as a
+    mapping or as attributes. One small blank picture is run at the start to learn the stride.
+    """
+
+    holds_still = False
+
+    def __init__(self, module: nn.Module, resize: Resize, class_names: tuple[str, ...], origin: Origin) -> None:
+        self.model = module.eval()
+        self.resize = resize
+        self.class_names = class_names
+        self.origin = origin
+        self._sites = tuple(_sites(module))
+        if not any(site.kind == "decoder-cross" for site in self._sites):
+            raise ChoiceError(
+                f"{type(module).__name__} has no nn.MultiheadAttention at decoder.layers.N.multihead_attn: "
+                "use capture(module) to record whatever attention it has"
+            )
+        self.stride_px = self._probe_stride()
+
+    def prepare(
+        self, image: "Image.Image", *, shortest_px: int | None = None, longest_px: int | None = None
+    ) -> Prepared:
+        pixels = normalised(image, resized_rule(self.resize, shortest_px, longest_px)).to(self._device())
+        return Prepared({"images": pixels}, grid_of(image, pixels, self.stride_px))
+
+    def forward(self, inputs: Mapping[str, Tensor]) -> Prediction:
+        output = self.model(inputs["images"])
+        return Prediction(_part(output, "pred_logits", "logits"), _part(output, "pred_boxes"))
+
+    def sites(self) -> tuple[AttentionSite, ...]:
+        return self._sites
+
+    def detections(self, prediction: Prediction, grid: Grid) -> tuple[Detection, ...]:
+        return softmax_detections(prediction, grid, self.class_names)
+
+    def to(self, device: torch.device) -> None:
+        self.model.to(device)
+
+    def _device(self) -> torch.device:
+        return next(self.model.parameters()).device
+
+    def _probe_stride(self) -> int:
+        seen: list[int] = []
+        cross = next(site.module for site in self._sites if site.kind == "decoder-cross")
+
+        def count(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+            key = kwargs["key"] if "key" in kwargs else args[1]
+            seen.append(key.shape[1] if module.batch_first else key.shape[0])
+
+        handle = cross.register_forward_pre_hook(count, with_kwargs=True)
+        try:
+            with torch.no_grad():
+                self.forward({"images": torch.zeros(1, 3, _PROBE_PX, _PROBE_PX, device=self._device())})
+        finally:
+            handle.remove()
+        side = math.isqrt(seen[0]) if seen else 0
+        if side * side != (seen[0] if seen else -1) or _PROBE_PX % side:
+            raise ChoiceError(
+                f"a {_PROBE_PX}×{_PROBE_PX} picture gave {seen[0] if seen else 'no'} tokens: the cells of a single "
+                "square grid were expected; use capture(module) and lay out the tokens yourself"
+            )
+        return _PROBE_PX // side
+
+
+def _sites(module: nn.Module) -> "list[AttentionSite]":
+    found: list[tuple[tuple[bool, int, bool], AttentionSite]] = []
+    for name, part in module.named_modules():
+        place = _PLACE.search(name)
+        if place is None or not isinstance(part, nn.MultiheadAttention):
+            continue
+        room, layer, is_self = place[1], int(place[2]), place[3] == "self_attn"
+        kind: SiteKind = "encoder-self" if room == "encoder" else "decoder-self" if is_self else "decoder-cross"
+        site = AttentionSite(f"{room}.{layer}.{'self' if is_self else 'cross'}", kind, layer, part)
+        found.append(((room == "decoder", layer, not is_self), site))
+    return [site for _, site in sorted(found, key=lambda entry: entry[0])]
+
+
+def _part(output: Any, *names: str) -> Tensor:
+    for name in names:
+        value = output.get(name) if isinstance(output, Mapping) else getattr(output, name, None)
+        if isinstance(value, Tensor):
+            return value
+    raise ChoiceError(f"the module's output has no {' or '.join(names)}: found {type(output).__name__}")

@@ -1,0 +1,118 @@
+"""Original DETR checkpoints on the package's own model, to the pixel as the official code runs them."""
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from detr_attnviz.detections import Detection
+from detr_attnviz.families.base import Origin, Prediction, Prepared, Resize
+from detr_attnviz.grid import Grid
+from detr_attnviz.models.detr import DETR
+from detr_attnviz.sites import AttentionSite
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+
+class NativeFamily:
+    """A ``DETR`` of this package with its preprocessing and postprocessing."""
+
+    holds_still = True
+
+    def __init__(self, model: DETR, resize: Resize, class_names: tuple[str, ...], origin: Origin) -> None:
+        self.model = model.eval().requires_grad_(False)
+        self.resize = resize
+        self.class_names = class_names
+        self.origin = origin
+
+    def prepare(
+        self, image: "Image.Image", *, shortest_px: int | None = None, longest_px: int | None = None
+    ) -> Prepared:
+        resize = resized_rule(self.resize, shortest_px, longest_px)
+        pixels = normalised(image, resize).to(next(self.model.parameters()).device)
+        return Prepared({"images": pixels}, grid_of(image, pixels, self.model.stride_px))
+
+    def forward(self, inputs: Mapping[str, Tensor]) -> Prediction:
+        output = self.model(**inputs)
+        return Prediction(output.logits, output.boxes)
+
+    def sites(self) -> tuple[AttentionSite, ...]:
+        transformer = self.model.transformer
+        encoder = [
+            AttentionSite(f"encoder.{number}.self", "encoder-self", number, layer.self_attn)
+            for number, layer in enumerate(transformer.encoder.layers)
+        ]
+        decoder = [
+            site
+            for number, layer in enumerate(transformer.decoder.layers)
+            for site in (
+                AttentionSite(f"decoder.{number}.self", "decoder-self", number, layer.self_attn),
+                AttentionSite(f"decoder.{number}.cross", "decoder-cross", number, layer.multihead_attn),
+            )
+        ]
+        return (*encoder, *decoder)
+
+    def detections(self, prediction: Prediction, grid: Grid) -> tuple[Detection, ...]:
+        return softmax_detections(prediction, grid, self.class_names)
+
+    def to(self, device: torch.device) -> None:
+        self.model.to(device)
+
+
+def resized_rule(rule: Resize, shortest_px: int | None, longest_px: int | None) -> Resize:
+    """``rule`` with what the caller overrides; a shortest side above the old cap lifts the cap in proportion."""
+    shortest = shortest_px or rule.shortest_px
+    ratio = max(1.0, shortest / rule.shortest_px)
+    return Resize(shortest, longest_px or int(rule.longest_px * ratio), rule.mean, rule.std)
+
+
+def normalised(image: "Image.Image", rule: Resize) -> Tensor:
+    """The resized picture as float32 ``[1 3 height_px width_px]`` with mean 0 and deviation 1 per channel.
+
+    Source: Pillow's bilinear resize, then ToTensor and Normalize, in that order, as the official transforms.
+    """
+    resized = image.resize(rule.size(*image.size), resample=2)  # 2 is Pillow's BILINEAR
+    pixels = torch.from_numpy(np.array(resized)).permute(2, 0, 1).to(torch.float32).div_(255)
+    mean, std = (torch.tensor(values)[:, None, None] for values in (rule.mean, rule.std))
+    return pixels.sub_(mean).div_(std)[None]
+
+
+def grid_of(image: "Image.Image", pixels: Tensor, stride_px: int) -> Grid:
+    """The grid of one unpadded picture: sides divided by the stride, rounded up."""
+    height, width = pixels.shape[-2:]
+    return Grid(
+        rows=math.ceil(height / stride_px),
+        cols=math.ceil(width / stride_px),
+        stride_px=stride_px,
+        height_px=image.height,
+        width_px=image.width,
+        input_height_px=height,
+        input_width_px=width,
+    )
+
+
+def softmax_detections(
+    prediction: Prediction, grid: Grid, class_names: tuple[str, ...]
+) -> tuple[Detection, ...]:
+    """Softmax, no-object dropped, best class; boxes to xyxy in original pixels.
+
+    Source: facebookresearch/detr, models/detr.py, PostProcess.
+    """
+    scores, labels = prediction.logits[0].float().softmax(-1)[:, :-1].max(-1)
+    cx, cy, w, h = prediction.boxes[0].float().unbind(-1)
+    size = torch.tensor([grid.width_px, grid.height_px] * 2, device=cx.device)
+    corners = torch.stack((cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2), dim=-1) * size
+    rows = zip(scores.tolist(), labels.tolist(), corners.tolist(), strict=True)
+    return tuple(
+        Detection(index, score, label, name_of(label, class_names), (box[0], box[1], box[2], box[3]))
+        for index, (score, label, box) in enumerate(rows)
+    )
+
+
+def name_of(label: int, class_names: tuple[str, ...]) -> str:
+    """The class's name, or ``class 17`` when none is known."""
+    return (class_names[label] if label < len(class_names) else "") or f"class {label}"

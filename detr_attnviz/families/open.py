@@ -1,0 +1,118 @@
+"""Finds the family of a name, a file, a folder or a built module; optional packages are not imported to say no."""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import nn
+
+from detr_attnviz.checkpoints import naming, zoo
+from detr_attnviz.checkpoints.class_names import read_class_names
+from detr_attnviz.checkpoints.coco import COCO_NAMES
+from detr_attnviz.checkpoints.config import DetrConfig, infer
+from detr_attnviz.checkpoints.read import read
+from detr_attnviz.errors import CheckpointError, ChoiceError
+from detr_attnviz.families.base import Family, Origin, Resize
+from detr_attnviz.families.module import ModuleFamily
+from detr_attnviz.families.native import NativeFamily
+from detr_attnviz.models.build import build
+from detr_attnviz.models.detr import DETR
+
+DEMO = "demo"
+DEMO_PATH = Path(__file__).parent.parent / "demo" / "detr_shapes.safetensors"
+ENVIRONMENT_VARIABLE = "ATTNVIZ_CHECKPOINT"
+_DEFAULT = "detr-r50"
+
+Source = str | Path | nn.Module
+ClassNames = str | Path | Sequence[str] | Mapping[int, str]
+
+
+@dataclass(frozen=True)
+class OpenOptions:
+    """What a caller may say about a checkpoint that its tensors do not.
+
+    ``progress`` is called with (bytes so far, bytes in all or None) while a known checkpoint is fetched.
+    """
+
+    nheads: int | None = None
+    dilation: bool | None = None
+    classes: ClassNames | None = None
+    progress: Callable[[int, int | None], None] | None = None
+
+
+def default_source() -> tuple[str, str]:
+    """The checkpoint used when none is named, and a sentence that says why it is that one."""
+    chosen = os.environ.get(ENVIRONMENT_VARIABLE)
+    if chosen:
+        return chosen, f"checkpoint {chosen}, from ${ENVIRONMENT_VARIABLE}"
+    if zoo.is_on_disk(_DEFAULT):
+        return _DEFAULT, f"checkpoint {_DEFAULT}, found on disk; -c chooses another"
+    return DEMO, (
+        "demo weights, which know drawn shapes only; for photographs: "
+        f"attnviz checkpoints download {_DEFAULT}, or -c YOUR_CHECKPOINT"
+    )
+
+
+def open_family(source: Source, options: OpenOptions | None = None) -> Family:
+    """The family that runs ``source``: "demo", a name of the zoo, a file, a folder or a built ``nn.Module``.
+
+    A name of the zoo that is not on disk is fetched first.
+
+    Raises: CheckpointError, DownloadError or ChoiceError, each saying what was found.
+    """
+    options = options or OpenOptions()
+    if isinstance(source, nn.Module):
+        return _open_module(source, options)
+    name, path = _locate(str(source), options)
+    found = read(path)
+    renamed = naming.canonical(found.tensors)
+    config = infer(
+        renamed, args=found.args, file_name=path.name, nheads=options.nheads, dilation=options.dilation
+    )
+    model = build(config, renamed.tensors, source=str(path))
+    notes = [*found.notes, *config.assumed]
+    if config.masks:
+        notes.append("the mask head of this panoptic checkpoint is not used: boxes and their attention are shown")
+    resize = Resize(config.shortest_px, config.longest_px, config.mean, config.std)
+    origin = Origin(name, str(path), config.heads, config.dilation, tuple(notes))
+    return NativeFamily(model, resize, _class_names(config, options, notes), origin)
+
+
+def _locate(source: str, options: OpenOptions) -> tuple[str, Path]:
+    path = Path(source).expanduser()
+    if path.exists():
+        return path.name, path
+    if source == DEMO:
+        return DEMO, DEMO_PATH
+    if source in {known.name for known in zoo.known()}:
+        local = zoo.local_path(source)
+        return source, local if local.exists() else zoo.download(source, progress=options.progress)
+    names = ", ".join((DEMO, *(known.name for known in zoo.known())))
+    raise CheckpointError(f"{source}: no such file or folder, and no known name; known names are {names}")
+
+
+def _class_names(config: DetrConfig, options: OpenOptions, notes: list[str]) -> tuple[str, ...]:
+    if options.classes is None:
+        return config.class_names
+    return _checked_names(read_class_names(options.classes), config.classes)
+
+
+def _checked_names(names: tuple[str, ...], classes: int) -> tuple[str, ...]:
+    if len(names) > classes:
+        raise ChoiceError(
+            f"{len(names)} class names were given for a checkpoint of {classes} classes (ids 0–{classes - 1})"
+        )
+    return names
+
+
+def _open_module(module: nn.Module, options: OpenOptions) -> Family:
+    if options.nheads is not None or options.dilation is not None:
+        raise ChoiceError("a built module knows its own heads and dilation: leave nheads and dilation out")
+    origin = Origin(type(module).__name__)
+    names = () if options.classes is None else read_class_names(options.classes)
+    if isinstance(module, DETR):
+        classes = module.class_embed.out_features - 1
+        names = _checked_names(names, classes) if names else COCO_NAMES if classes == len(COCO_NAMES) else ()
+        return NativeFamily(module, Resize(), names, origin)
+    return ModuleFamily(module, Resize(), names, origin)

@@ -1,0 +1,72 @@
+"""What a person asked to see, in one value: the options that ``render`` and ``batch`` share."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from detr_attnviz.explanation import Direction, Explanation, Kind
+from detr_attnviz.methods.explain import explain
+from detr_attnviz.methods.raw import Head
+from detr_attnviz.methods.select import FALLBACK, THRESHOLD, select
+from detr_attnviz.trace import Trace
+
+
+@dataclass(frozen=True)
+class Request:
+    """Which maps of a trace are wanted; ``answer`` turns it into an Explanation.
+
+    ``queries`` names object queries outright; otherwise ``threshold``, ``labels`` and ``top_k`` select them,
+    and the ``fallback`` best are taken when none passes. ``points`` are (x, y) in original pixels.
+    """
+
+    kind: Kind = "cross"
+    layer: int = -1
+    head: Head = "mean"
+    method: str = "raw"
+    queries: tuple[int, ...] = ()
+    labels: tuple[str, ...] = ()
+    top_k: int | None = None
+    threshold: float = THRESHOLD
+    points: tuple[tuple[float, float], ...] = ()
+    direction: Direction = "from"
+    fallback: int = FALLBACK
+
+    def queries_of(self, trace: Trace) -> tuple[int, ...]:
+        """The object queries that this request means in ``trace``, best first unless they were named."""
+        if self.queries:
+            return self.queries
+        return select(
+            trace,
+            threshold=self.threshold,
+            label=self.labels or None,
+            top_k=self.top_k,
+            fallback=self.fallback,
+        )
+
+    def answer(self, trace: Trace) -> Explanation:
+        """The maps.
+
+        Raises: ChoiceError for anything asked that is not there.
+        """
+        is_encoder = self.kind == "encoder"
+        return explain(
+            trace,
+            method=self.method,
+            kind=self.kind,
+            layer=self.layer,
+            head=self.head,
+            queries=None if is_encoder else self.queries_of(trace),
+            points=self.points or None,
+            direction=self.direction,
+        )
+
+    def remark(self, explanation: Explanation) -> str:
+        """A sentence when the queries shown are not sure ones, else an empty string."""
+        unsure = _below(explanation, self.threshold)
+        if self.queries or explanation.kind == "encoder" or not unsure:
+            return "" if len(explanation) else "no object query to show"
+        count = len(explanation)
+        return f"no detection reaches the threshold {self.threshold:g}: showing the {count} best instead"
+
+
+def _below(explanation: Explanation, threshold: float) -> Sequence[int]:
+    return [detection.index for detection in explanation.detections if detection.score < threshold]

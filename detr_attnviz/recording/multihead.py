@@ -1,0 +1,119 @@
+"""Reads a call of ``nn.MultiheadAttention``: whatever its options, as projected heads, scale and one mask.
+
+Follows torch.nn.functional.multi_head_attention_forward step by step, up to the softmax.
+"""
+
+import math
+from collections.abc import Mapping
+from inspect import signature
+from typing import Any, cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from detr_attnviz.checkpoints.packed import projections_of
+from detr_attnviz.sites import AttentionCall
+
+_FORWARD = signature(nn.MultiheadAttention.forward)
+_LAYER_FORWARD = signature(nn.TransformerEncoderLayer.forward)
+
+
+def read_multihead(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> AttentionCall:
+    """The call ``module(*args, **kwargs)`` of an ``nn.MultiheadAttention``.
+
+    The batch axis is 1 for unbatched input. ``add_bias_kv`` and ``add_zero_attn`` each add a token at the
+    end, as they do in the module's own weights. Nested tensors are padded, and their padding masked.
+    """
+    attention = cast(nn.MultiheadAttention, module)
+    call = _FORWARD.bind(module, *args, **kwargs)
+    call.apply_defaults()
+    options = call.arguments
+    query, _ = _batch_first(options["query"], attention.batch_first)
+    key, key_padding = _batch_first(options["key"], attention.batch_first)
+    query_heads, key_heads = _project(attention, query, key)
+    masks = [
+        _attention_mask(options, query_heads, key.shape[1]),
+        _padding_mask(options["key_padding_mask"], query_heads),
+        None if key_padding is None else _padding_mask(key_padding, query_heads),
+    ]
+    key_heads, added = _extend(attention, key_heads)
+    mask = _merge([None if mask is None else F.pad(mask, (0, added)) for mask in masks])
+    return AttentionCall(query_heads, key_heads, math.sqrt(1.0 / query_heads.shape[-1]), mask)
+
+
+def read_encoder_layer(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> AttentionCall:
+    """The self-attention inside ``nn.TransformerEncoderLayer`` when its fused path skips the submodule."""
+    layer = cast(nn.TransformerEncoderLayer, module)
+    options = _LAYER_FORWARD.bind(module, *args, **kwargs).arguments
+    x = options["src"]
+    x = layer.norm1(x) if layer.norm_first else x
+    masks = {"attn_mask": options.get("src_mask"), "key_padding_mask": options.get("src_key_padding_mask")}
+    return read_multihead(layer.self_attn, (x, x, x), masks)
+
+
+def _batch_first(x: Tensor, is_batch_first: bool) -> tuple[Tensor, Tensor | None]:
+    if x.is_nested:
+        lengths = torch.tensor([part.shape[0] for part in x.unbind()], device=x.device)
+        padded = torch.nested.to_padded_tensor(x, 0.0)
+        return padded, torch.arange(padded.shape[1], device=x.device)[None] >= lengths[:, None]
+    if x.dim() == 2:
+        return x[None], None
+    return (x if is_batch_first else x.transpose(0, 1)), None
+
+
+def _project(attention: nn.MultiheadAttention, query: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
+    parts = projections_of(attention)
+    projected = (
+        F.linear(query, parts.q_weight.to(query.device), _on(parts.q_bias, query)),
+        F.linear(key, parts.k_weight.to(key.device), _on(parts.k_bias, key)),
+    )
+    queries, keys = (x.unflatten(-1, (attention.num_heads, -1)).transpose(1, 2) for x in projected)
+    return queries, keys
+
+
+def _on(bias: Tensor | None, like: Tensor) -> Tensor | None:
+    return None if bias is None else bias.to(like.device)
+
+
+def _extend(attention: nn.MultiheadAttention, keys: Tensor) -> tuple[Tensor, int]:
+    batch, heads, tokens, dim = keys.shape
+    if attention.bias_k is not None:
+        bias = attention.bias_k.detach().to(keys).view(1, heads, 1, dim).expand(batch, -1, -1, -1)
+        keys = torch.cat((keys, bias), dim=2)
+    if attention.add_zero_attn:
+        keys = torch.cat((keys, keys.new_zeros(batch, heads, 1, dim)), dim=2)
+    return keys, keys.shape[2] - tokens
+
+
+def _attention_mask(options: Mapping[str, Any], query: Tensor, tokens: int) -> Tensor | None:
+    mask: Tensor | None = options["attn_mask"]
+    is_only_hint = (
+        options["is_causal"] and options["key_padding_mask"] is None and not options["need_weights"]
+    )
+    if is_only_hint:
+        # The fused path then ignores the mask's values and trusts the hint, so the map must, too.
+        mask = torch.ones(query.shape[2], tokens, dtype=torch.bool, device=query.device).triu(1)
+    if mask is None:
+        return None
+    mask = _additive(mask, query)
+    return mask[None, None] if mask.dim() == 2 else mask.unflatten(0, (query.shape[0], query.shape[1]))
+
+
+def _padding_mask(mask: Tensor | None, query: Tensor) -> Tensor | None:
+    if mask is None:
+        return None
+    mask = mask[None] if mask.dim() == 1 else mask
+    return _additive(mask, query)[:, None, None, :]
+
+
+def _additive(mask: Tensor, like: Tensor) -> Tensor:
+    mask = mask.to(like.device)
+    if mask.dtype != torch.bool:
+        return mask.to(like.dtype)
+    return torch.zeros_like(mask, dtype=like.dtype).masked_fill_(mask, -math.inf)
+
+
+def _merge(masks: list[Tensor | None]) -> Tensor | None:
+    present = [mask for mask in masks if mask is not None]
+    return sum(present[1:], present[0]) if present else None
