@@ -1,9 +1,10 @@
 """Loads a detector, and traces one picture through it with everything recorded."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -152,15 +153,14 @@ class Detector:
         )
 
 
-class exact_inference(torch.inference_mode):  # noqa: N801
+@contextmanager
+def exact_inference() -> Iterator[None]:
     """Inference mode in true float32: CUDA's TF32 shortcuts are off inside, and as before afterwards."""
-
-    def __enter__(self) -> None:
-        super().__enter__()
-        self._was = (torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32)
-        torch.backends.cuda.matmul.allow_tf32 = False
-        torch.backends.cudnn.allow_tf32 = False
-
-    def __exit__(self, *error: Any) -> None:
-        torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = self._was
-        super().__exit__(*error)
+    matmul, convolution = torch.backends.cuda.matmul, torch.backends.cudnn
+    was = matmul.allow_tf32, convolution.allow_tf32
+    matmul.allow_tf32 = convolution.allow_tf32 = False
+    try:
+        with torch.inference_mode():
+            yield
+    finally:
+        matmul.allow_tf32, convolution.allow_tf32 = was

@@ -30,7 +30,10 @@ class UnsafeCheckpointError(CheckpointError):
 
 
 class CheckpointKeysError(CheckpointError):
-    """Tensors that do not fit the architecture; every one is listed, sorted."""
+    """Tensors that do not fit the architecture.
+
+    ``missing``, ``unexpected`` and ``wrong_shape`` list every one, sorted; the message names the first of each.
+    """
 
     def __init__(
         self,
@@ -44,7 +47,7 @@ class CheckpointKeysError(CheckpointError):
         self.unexpected = tuple(sorted(unexpected))
         self.wrong_shape = tuple(sorted(wrong_shape))
         parts = [
-            f"{len(keys)} {what} ({', '.join(keys)})"
+            f"{len(keys)} {what} ({_few(keys)})"
             for what, keys in (
                 ("missing", self.missing),
                 ("unexpected", self.unexpected),
@@ -53,6 +56,11 @@ class CheckpointKeysError(CheckpointError):
             if keys
         ]
         super().__init__(f"{source}: tensors do not fit a DETR: {'; '.join(parts)}")
+
+
+def _few(keys: tuple[str, ...], most: int = 12) -> str:
+    more = f", … and {len(keys) - most} more" if len(keys) > most else ""
+    return ", ".join(keys[:most]) + more
 
 
 class DownloadError(AttnVizError):

@@ -21,7 +21,9 @@ def read_picture(source: "str | Path | Image.Image") -> Image.Image:
         return as_upright_rgb(source)
     path = Path(source)
     if not path.is_file():
-        what = "is a folder, not a picture" if path.is_dir() else "does not exist" if not path.exists() else "is no file"
+        what = (
+            "is a folder, not a picture" if path.is_dir() else "does not exist" if not path.exists() else "is no file"
+        )
         raise ImageError(f"{path}: {what}; give a JPEG, PNG, WebP, TIFF or BMP file")
     try:
         with Image.open(path) as opened:

@@ -1,7 +1,8 @@
 """Draws the pictures: bright shapes on plain grounds, with the box and the class of every shape.
 
-`draw` is deterministic: the same seed and size give the same picture, bit for bit, with one version of Pillow
-and NumPy. Boxes are tight around what is visible of a shape; a shape may leave the picture or hide another in part.
+`draw` is deterministic: the same seed and size give the same picture, bit for bit, with one version
+of Pillow and NumPy. Boxes are tight around what is visible of a shape; a shape may leave the
+picture or hide another in part.
 """
 
 import argparse
@@ -9,6 +10,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,7 +63,7 @@ def draw(seed: int | Sequence[int], width: int, height: int, count: int | None =
 
 
 def _place(rng: np.random.Generator, size: tuple[int, int], count: int | None) -> list[_Shape]:
-    """Shapes that keep most of themselves visible: their discs overlap little, their centres lie inside."""
+    """Shapes that stay mostly visible: discs overlap little, centres lie inside the picture."""
     wanted = count or int(rng.integers(1, MAX_OBJECTS + 1))
     may_leave = rng.random() < 0.35
     shapes: list[_Shape] = []
@@ -73,8 +75,7 @@ def _place(rng: np.random.Generator, size: tuple[int, int], count: int | None) -
         inset = diameter * (0.3 if may_leave else 0.52)
         x, y = (float(rng.uniform(inset, max(side - inset, inset + 1))) for side in size)
         apart = all(
-            np.hypot(x - other.centre[0], y - other.centre[1]) > 0.43 * (diameter + other.diameter)
-            for other in shapes
+            np.hypot(x - other.centre[0], y - other.centre[1]) > 0.43 * (diameter + other.diameter) for other in shapes
         )
         share = diameter**2 / (size[0] * size[1])
         if apart and (not shapes or covered + share < _COVERED):
@@ -87,10 +88,7 @@ def _shape(rng: np.random.Generator, centre: tuple[float, float], diameter: floa
     label = int(rng.integers(len(CLASSES)))
     unit = outline(CLASSES[label])
     angle = float(rng.uniform(0, 2 * np.pi))
-    points, hole = (
-        None if part is None else turn(part, angle) * diameter / 2 + np.array(centre)
-        for part in unit
-    )
+    points, hole = (None if part is None else turn(part, angle) * diameter / 2 + np.array(centre) for part in unit)
     assert points is not None
     return _Shape(label, centre, diameter, Outline(points, hole))
 
@@ -130,9 +128,7 @@ def _mask(shape: Outline, origin: NDArray[np.int64], size: tuple[int, int]) -> I
     return mask.convert("L")
 
 
-def _stroke(
-    shape: Outline, origin: NDArray[np.int64], size: tuple[int, int], width: float
-) -> Image.Image:
+def _stroke(shape: Outline, origin: NDArray[np.int64], size: tuple[int, int], width: float) -> Image.Image:
     line = Image.new("L", size)
     pen = ImageDraw.Draw(line)
     for part in (shape.points, shape.hole):
@@ -157,9 +153,7 @@ def _cast_shadow(
     canvas.paste((0, 0, 0), (corner[0] - margin + dx, corner[1] - margin + dy), soft)
 
 
-def _filling(
-    rng: np.random.Generator, size: tuple[int, int], colour: NDArray[np.float64]
-) -> Image.Image:
+def _filling(rng: np.random.Generator, size: tuple[int, int], colour: NDArray[np.float64]) -> Image.Image:
     """A tile in one colour, in a gradient of it, or in stripes of it."""
     kind = rng.random()
     if kind < 0.5:
@@ -187,9 +181,7 @@ def _ground(rng: np.random.Generator, width: int, height: int) -> Image.Image:
         wave = ((rows + cols) % 2).astype(np.float32)
     elif kind == 4:
         spots = rng.random((5, 5)).astype(np.float32)
-        wave = np.asarray(
-            Image.fromarray(spots).resize((width, height), Image.Resampling.BICUBIC)
-        ).clip(0, 1)
+        wave = np.asarray(Image.fromarray(spots).resize((width, height), Image.Resampling.BICUBIC)).clip(0, 1)
     return _blend(colour, other, wave)
 
 
@@ -206,12 +198,11 @@ def _ramp(rng: np.random.Generator, size: tuple[int, int]) -> NDArray[np.float32
     angle = rng.uniform(0, 2 * np.pi)
     x = np.linspace(-1, 1, size[0], dtype=np.float32)[None] * np.float32(np.cos(angle))
     y = np.linspace(-1, 1, size[1], dtype=np.float32)[:, None] * np.float32(np.sin(angle))
-    return (x + y) / np.float32(2 * (abs(np.cos(angle)) + abs(np.sin(angle)))) + np.float32(0.5)
+    reach = np.float32(2 * (abs(np.cos(angle)) + abs(np.sin(angle))))
+    return np.asarray((x + y) / reach + np.float32(0.5), dtype=np.float32)
 
 
-def _blend(
-    colour: NDArray[np.float64], other: NDArray[np.float64], wave: NDArray[np.float32]
-) -> Image.Image:
+def _blend(colour: NDArray[np.float64], other: NDArray[np.float64], wave: NDArray[np.float32]) -> Image.Image:
     step = (other - colour).astype(np.float32)
     pixels = colour.astype(np.float32) + wave[..., None] * step
     return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
@@ -229,9 +220,7 @@ def _as_colour(values: NDArray[np.float64]) -> tuple[int, int, int]:
     return red, green, blue
 
 
-def _boxes(
-    owners: Image.Image, shapes: list[_Shape]
-) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+def _boxes(owners: Image.Image, shapes: list[_Shape]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Boxes of what is visible; placing keeps a part of every shape visible."""
     boxes = []
     for number in range(1, len(shapes) + 1):
@@ -243,9 +232,10 @@ def _boxes(
 
 
 def write_folder(folder: Path, pictures: Sequence[tuple[str, Drawing]], quality: int = 92) -> None:
-    """Writes the pictures (the name's ending chooses the format) and `annotations.json`, COCO style."""
+    """Writes the pictures (the ending is the format) and `annotations.json`, COCO style."""
     folder.mkdir(parents=True, exist_ok=True)
-    images, annotations = [], []
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
     for image_id, (name, drawing) in enumerate(pictures):
         drawing.image.save(folder / name, quality=quality)
         size = {"width": drawing.image.width, "height": drawing.image.height}

@@ -1,7 +1,7 @@
 """Training pictures: drawn once into arrays on disk, then augmented and resized batch by batch.
 
-Axes: B pictures of a batch, H W pixels, R C samples of the owner map (one every OWNER_STEP_PX pixels of the
-drawing), M = MAX_OBJECTS places for objects, filled up with label -1.
+Axes: B pictures of a batch, H W pixels, R C samples of the owner map (one every OWNER_STEP_PX
+pixels of the drawing), M = MAX_OBJECTS places for objects, filled up with label -1.
 """
 
 from collections.abc import Iterator
@@ -89,19 +89,17 @@ class Store:
 
     def __init__(self, folder: Path) -> None:
         self.images, self.owners, self.boxes, self.labels = (
-            np.load(folder / f"{name}.npy", mmap_mode="r")
-            for name in ("images", "owners", "boxes", "labels")
+            np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("images", "owners", "boxes", "labels")
         )
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def batch(self, indices: NDArray[np.int64], size: tuple[int, int]) -> Batch:
-        """The chosen pictures as they were drawn, resized to `size` (height, width), not normalised."""
+        """The chosen pictures as drawn, resized to `size` (height, width), not normalised."""
         chosen = np.sort(indices)
         images, owners, boxes, labels = (
-            torch.from_numpy(np.array(array[chosen]))
-            for array in (self.images, self.owners, self.boxes, self.labels)
+            torch.from_numpy(np.array(array[chosen])) for array in (self.images, self.owners, self.boxes, self.labels)
         )
         images = resize(images.permute(0, 3, 1, 2), size).float() / 255
         return Batch(images, owners, boxes, labels)
@@ -129,11 +127,9 @@ class Feed:
         self._orders = {name: self._order(len(store)) for name, store in self._stores.items()}
 
     def draw_batch(self, pictures: int, side_px: int) -> Batch:
-        """A batch whose square pictures have `side_px`; landscapes and portraits are about as large."""
+        """Pictures of one size: squares of `side_px`, or landscapes or portraits about as large."""
         is_square = self._rng.random() > _LANDSCAPE_SHARE
-        name, size = (
-            ("square", (side_px, side_px)) if is_square else ("landscape", landscape(side_px))
-        )
+        name, size = ("square", (side_px, side_px)) if is_square else ("landscape", landscape(side_px))
         indices = np.array([next(self._orders[name]) for _ in range(pictures)])
         batch = self._stores[name].batch(indices, size)
         batch = _mirror(batch, torch.from_numpy(self._rng.random(pictures) < 0.5), axis=0)

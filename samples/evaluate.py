@@ -1,8 +1,8 @@
-"""Measures a demo file on held-out drawings: COCO-style average precision, and where the attention goes.
+"""Measures a demo file on held-out drawings: average precision, and where the attention goes.
 
-The attention numbers are about the head mean of the last decoder layer's cross-attention, for every object that
-was found (right class, IoU over 0.5). Outline cells are those that an object's outline or extremity fills at
-least a little; middle cells lie wholly inside the object and off its outline.
+The attention numbers are about the head mean of the last decoder layer's cross-attention, for every
+object that was found (right class, IoU over 0.5). Outline cells are those that an object's outline
+or extremity fills at least a little; middle cells lie wholly inside the object, off its outline.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from student import attend_weights
 from torch import Tensor
 from weights import read_demo
 
-from detr_attnviz.models.detr import DETR, DetrOutput
+from detr_attnviz.models.detr import DETR, DecoderLayer, DetrOutput
 
 HELD_OUT_COUNTS = {"square": 300, "landscape": 100, "portrait": 100}
 _THRESHOLDS = np.arange(0.5, 1.0, 0.05)
@@ -121,10 +121,8 @@ def _hits(iou: Array, threshold: float) -> NDArray[np.bool_]:
 
 
 @torch.no_grad()
-def run(
-    detr: DETR, store: Store, size: tuple[int, int], count: int
-) -> Iterator[tuple[list[Answers], Tensor, Tensor]]:
-    """Per batch: the answers, the last layer's cross-attention `[B heads Q rows cols]`, the owner maps."""
+def run(detr: DETR, store: Store, size: tuple[int, int], count: int) -> Iterator[tuple[list[Answers], Tensor, Tensor]]:
+    """Per batch: the answers, the last cross-attention `[B heads Q rows cols]`, the owner maps."""
     for start in range(0, count, _BATCH):
         batch = store.batch(np.arange(start, min(start + _BATCH, count)), size)
         output, attention = look(detr, normalise(batch.images))
@@ -146,7 +144,9 @@ def run(
 @torch.no_grad()
 def look(detr: DETR, images: Tensor) -> tuple[DetrOutput, Tensor]:
     """One forward, and the last decoder layer's cross-attention `[B heads Q rows cols]`."""
-    module = detr.transformer.decoder.layers[-1].multihead_attn
+    layer = detr.transformer.decoder.layers[-1]
+    assert isinstance(layer, DecoderLayer)
+    module = layer.multihead_attn
     seen: list[Tensor] = []
     handle = module.register_forward_pre_hook(lambda _, inputs: seen.extend(inputs[:2]))
     try:
@@ -155,11 +155,12 @@ def look(detr: DETR, images: Tensor) -> tuple[DetrOutput, Tensor]:
         handle.remove()
     queries, keys = (x.transpose(0, 1) for x in seen)
     rows = -(-images.shape[2] // detr.stride_px)
-    return output, attend_weights(module, queries, keys).unflatten(-1, (rows, -1))
+    weights = attend_weights(module, queries, keys)
+    return output, weights.view(*weights.shape[:3], rows, -1)
 
 
 def _looks(answers: Answers, attention: Tensor, owners: Tensor) -> Iterator[dict[str, float]]:
-    """The attention numbers of every found object of one picture; `attention [heads Q rows cols]`."""
+    """The attention numbers of one picture's found objects; `attention [heads Q rows cols]`."""
     rows, cols = attention.shape[2:]
     targets = cell_targets(owners[None], rows, cols)
     objects = objects_of(owners[None])[0].float()
@@ -204,10 +205,7 @@ def _summarise(each: list[dict[str, float]]) -> Looks:
         "middle_uniform",
         "peak_on_outline",
     )
-    mean = {
-        name: float(np.mean([one[name] for one in each if name in one] or [np.nan]))
-        for name in names
-    }
+    mean = {name: float(np.mean([one[name] for one in each if name in one] or [np.nan])) for name in names}
     per_outline = mean["outline"] / mean["outline_uniform"]
     per_middle = mean["middle"] / mean["middle_uniform"]
     return Looks(objects=len(each), contrast=per_outline / per_middle, **mean)
@@ -220,9 +218,7 @@ def held_out_stores(folder: Path, workers: int = 2) -> dict[str, Store]:
     return {name: Store(folder / name) for name in HELD_OUT_COUNTS}
 
 
-def measure(
-    detr: DETR, stores: dict[str, Store], shortest_px: int, fraction: float = 1.0
-) -> tuple[Precision, Looks]:
+def measure(detr: DETR, stores: dict[str, Store], shortest_px: int, fraction: float = 1.0) -> tuple[Precision, Looks]:
     """Precision and attention over (the first `fraction` of) each held-out store."""
     answers: list[Answers] = []
     each: list[dict[str, float]] = []

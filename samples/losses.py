@@ -1,6 +1,7 @@
 """What the model is trained on: the set loss of DETR, and the outline loss on the encoder's cells.
 
-Axes: L decoder layers, B pictures, G query groups, Q queries, M places for objects, K classes + no-object.
+Axes: L decoder layers, B pictures, G query groups, Q queries, T cells, M places for objects,
+K classes + no-object.
 """
 
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from outlines import CellTargets
-from scipy.optimize import linear_sum_assignment
+from scipy.optimize import linear_sum_assignment  # type: ignore[import-untyped]
 from torch import Tensor, nn
 
 CLASS_COST, L1_COST, GIOU_COST = 1.0, 5.0, 2.0
@@ -67,7 +68,7 @@ def generalised_iou(first: Tensor, second: Tensor) -> Tensor:
 
 
 def set_loss(predictions: Predictions, boxes: Tensor, labels: Tensor) -> dict[str, Tensor]:
-    """The usual losses of DETR: matching one to one in every layer and query group, summed over layers."""
+    """The usual losses of DETR, summed over layers; every group of queries is matched by itself."""
     matches = _match(predictions, boxes, labels)
     logits = predictions.logits
     layers, _, groups, _, kinds = logits.shape
@@ -87,7 +88,7 @@ def set_loss(predictions: Predictions, boxes: Tensor, labels: Tensor) -> dict[st
 
 @torch.no_grad()
 def _match(predictions: Predictions, boxes: Tensor, labels: Tensor) -> _Matches:
-    """The cheapest assignment of queries to objects, on its own for every layer, picture and group."""
+    """The cheapest assignment of queries to objects in every layer, picture and group."""
     chosen = labels.clamp(min=0)[None, :, None, None]
     shape = predictions.logits.shape[:-1]
     probability = predictions.logits.softmax(-1).gather(-1, chosen.expand(*shape, -1))
@@ -115,8 +116,9 @@ def outline_loss(
 ) -> dict[str, Tensor]:
     """Teaches the encoder to name outlines where they are, and nothing in the middle of a shape.
 
-    Per cell `[B T D]`: the class of the object whose outline passes (early also from the backbone's features
-    alone), which of its four extremities the cell holds and where exactly that side is, and the cell's own place.
+    Per cell `[B T D]`: the class of the object whose outline passes (also from the features before
+    the encoder), which of its four extremities the cell holds and where exactly that side is, and
+    the cell's own place.
     """
     owner = targets.owner.flatten(1)
     kinds = classifier.out_features

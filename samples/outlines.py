@@ -1,7 +1,8 @@
 """Where the outlines of the drawn shapes run, as seen from the model's cells.
 
-The owner map of a drawing says which object owns each sample. From it follow, per cell of any grid, whose outline
-passes through it and whether that object's leftmost, topmost, rightmost or bottommost visible point lies in it.
+The owner map of a drawing says which object owns each sample. From it follow, per cell of any grid,
+whose outline passes through it and whether that object's leftmost, topmost, rightmost or bottommost
+visible point lies in it.
 Axes: B pictures, R C samples of the owner map, M objects, rows cols the model's cells.
 """
 
@@ -32,7 +33,7 @@ def objects_of(owners: Tensor) -> Tensor:
 def contours(owners: Tensor) -> Tensor:
     """Samples that lie on an object's outline: `[B R C]`, bool.
 
-    An outline belongs to the object in front: a sample is on it when a neighbour belongs to something behind.
+    An outline belongs to the object in front: a sample is on it when a neighbour lies behind.
     The picture's own border is no outline.
     """
     around = F.pad(owners[:, None].float(), (1, 1, 1, 1), mode="replicate")
@@ -60,7 +61,7 @@ def cell_targets(owners: Tensor, rows: int, cols: int) -> CellTargets:
     shares = F.adaptive_avg_pool2d((lines | ends.any(dim=1)).float(), (rows, cols))
     largest, owner = shares.max(dim=1)
     in_cell = F.adaptive_max_pool2d(ends.flatten(1, 2).float(), (rows, cols)) > 0
-    in_cell = in_cell.unflatten(1, (4, MAX_OBJECTS))
+    in_cell = in_cell.view(-1, 4, MAX_OBJECTS, rows, cols)
     chosen = owner[:, None, None].expand(-1, 4, 1, -1, -1)
     extremes = in_cell.gather(2, chosen)[:, :, 0] & (largest > 0)[:, None]
     return CellTargets(owner.masked_fill(largest == 0, -1), extremes, shares)

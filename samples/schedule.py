@@ -9,7 +9,7 @@ _WARM_UP_STEPS = 100
 
 @dataclass(frozen=True)
 class Phase:
-    """One part of the run; `sides` maps the done part of the phase to the sides of the square pictures in use."""
+    """One part of the run; `sides`: from which done part on, which sides of square pictures."""
 
     name: str
     share: float  # of the minutes of the run
@@ -23,17 +23,13 @@ class Phase:
 
     def side_px(self, done: float, step: int) -> int:
         """The side of this step's pictures; several are used by turns."""
-        sides = next(
-            self.sides[start] for start in sorted(self.sides, reverse=True) if done >= start
-        )
+        sides = next(self.sides[start] for start in sorted(self.sides, reverse=True) if done >= start)
         return sides[step % len(sides)]
 
     def rate(self, done: float, step: int) -> float:
         """Warm-up at the start of the phase, then a cosine down to `last_rate`."""
         cosine = (1 + math.cos(math.pi * min(done, 1.0))) / 2
-        return min(1.0, (step + 1) / _WARM_UP_STEPS) * (
-            self.last_rate + (1 - self.last_rate) * cosine
-        )
+        return min(1.0, (step + 1) / _WARM_UP_STEPS) * (self.last_rate + (1 - self.last_rate) * cosine)
 
 
 PHASES = (

@@ -1,4 +1,4 @@
-"""The eight kinds of shape: their outlines as closed polygons around the origin, in a circle of radius 1."""
+"""The eight kinds of shape: their outlines as closed polygons in a circle of radius 1."""
 
 import math
 from typing import NamedTuple
@@ -32,7 +32,7 @@ def outline(name: str) -> Outline:
 def turn(points: Points, angle: float) -> Points:
     """The points rotated around the origin by `angle` radians."""
     cos, sin = math.cos(angle), math.sin(angle)
-    return points @ np.array([[cos, sin], [-sin, cos]])
+    return np.asarray(points @ np.array([[cos, sin], [-sin, cos]]))
 
 
 def _regular(corners: int) -> Points:
@@ -57,7 +57,7 @@ def _heart() -> Points:
     x = 16 * np.sin(t) ** 3
     y = -(13 * np.cos(t) - 5 * np.cos(2 * t) - 2 * np.cos(3 * t) - np.cos(4 * t))
     points = np.stack([x, y - 2.5], axis=1)
-    return points / np.linalg.norm(points, axis=1).max()
+    return np.asarray(points / np.linalg.norm(points, axis=1).max())
 
 
 _POINTS = {

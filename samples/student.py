@@ -1,8 +1,8 @@
 """The package's DETR made ready for training: initial values, trainable batch norms, query groups.
 
-The modules are those of `detr_attnviz.models.detr`; only the way through them is written again, so that all
-layers answer, several groups of queries share one memory, and attention runs as plain products (at 16 dimensions
-a head, the fused kernel's backward pass is slower on a CPU).
+The modules are those of `detr_attnviz.models.detr`; only the way through them is written again, so
+that all layers answer, several groups of queries share one memory, and attention runs as plain
+products (at 16 dimensions a head, the fused kernel's backward pass is slower on a CPU).
 Axes: B pictures, G query groups, Q queries, T cells, D width.
 """
 
@@ -64,11 +64,9 @@ class Student(nn.Module):
         exchange_norms(self.detr, nn.BatchNorm2d)
         grid = _point_grid()
         with torch.no_grad():
-            self.detr.query_embed.weight.copy_(self._embed_points(grid))
-        jittered = [
-            grid + torch.empty_like(grid).uniform_(-_JITTER, _JITTER) for _ in range(GROUPS - 1)
-        ]
-        self.more_queries = nn.Parameter(torch.stack([self._embed_points(p) for p in jittered]))
+            self.detr.query_embed.weight.copy_(_embed_points(grid))
+        jittered = [grid + torch.empty_like(grid).uniform_(-_JITTER, _JITTER) for _ in range(GROUPS - 1)]
+        self.more_queries = nn.Parameter(torch.stack([_embed_points(points) for points in jittered]))
 
     def encode(self, images: Tensor) -> Encoded:
         """Backbone and encoder: `[B 3 H W]` → cells."""
@@ -79,6 +77,7 @@ class Student(nn.Module):
         features = grid.flatten(2).transpose(1, 2).contiguous()
         memory = features
         for layer in self.detr.transformer.encoder.layers:
+            assert isinstance(layer, EncoderLayer)
             memory = _encode_once(layer, memory, positions)
         return Encoded(features, memory, positions, rows, cols)
 
@@ -90,6 +89,7 @@ class Student(nn.Module):
         state = torch.zeros_like(groups)
         states = []
         for layer in self.detr.transformer.decoder.layers:
+            assert isinstance(layer, DecoderLayer)
             state = _decode_once(layer, state, groups, encoded.memory, keys)
             states.append(state)
         with torch.autocast("cpu", enabled=False):
@@ -112,22 +112,15 @@ class Student(nn.Module):
             if name.endswith(("running_mean", "running_var"))
         ]
 
-    def _embed_points(self, points: Tensor) -> Tensor:
-        """The sine embedding that a cell at each point (y, x in 0-1) would have: `[points D]`."""
-        sine = self.detr.backbone[1]
-        y, x = (points * sine.scale).unbind(-1)
-        return torch.cat([sine._waves(y[None, :, None]), sine._waves(x[None, :, None])], dim=3)[
-            0, :, 0
-        ]
-
 
 def attend(module: nn.MultiheadAttention, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-    """Multi-head attention from a module's packed weights: `[B Q D], [B T D], [B T D] → [B Q D]`."""
+    """Multi-head attention from the packed weights: `[B Q D], [B T D], [B T D] → [B Q D]`."""
     width, heads = module.embed_dim, module.num_heads
     weights = attend_weights(module, queries, keys)
     v = F.linear(values, module.in_proj_weight[2 * width :], module.in_proj_bias[2 * width :])
-    mixed = weights.to(v.dtype) @ v.unflatten(-1, (heads, -1)).transpose(1, 2)
-    return module.out_proj(mixed.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
+    mixed: Tensor = weights.to(v.dtype) @ _per_head(v, heads)
+    attended: Tensor = module.out_proj(mixed.transpose(1, 2).flatten(2))
+    return attended
 
 
 def attend_weights(module: nn.MultiheadAttention, queries: Tensor, keys: Tensor) -> Tensor:
@@ -139,9 +132,13 @@ def attend_weights(module: nn.MultiheadAttention, queries: Tensor, keys: Tensor)
     else:
         q = F.linear(queries, weight[:width], bias[:width])
         k = F.linear(keys, weight[width:], bias[width:])
-    q, k = (x.unflatten(-1, (heads, -1)).transpose(1, 2) for x in (q, k))  # [B heads · dim]
-    scores = (q * (width // heads) ** -0.5) @ k.transpose(2, 3)
+    scores: Tensor = (_per_head(q, heads) * (width // heads) ** -0.5) @ _per_head(k, heads).mT
     return scores.softmax(-1)
+
+
+def _per_head(x: Tensor, heads: int) -> Tensor:
+    batch, tokens, width = x.shape
+    return x.view(batch, tokens, heads, width // heads).transpose(1, 2)  # [B heads · dim]
 
 
 def _encode_once(layer: EncoderLayer, x: Tensor, positions: Tensor) -> Tensor:
@@ -150,9 +147,7 @@ def _encode_once(layer: EncoderLayer, x: Tensor, positions: Tensor) -> Tensor:
     return layer.norm2(x + _feed(layer, x))  # type: ignore[no-any-return]
 
 
-def _decode_once(
-    layer: DecoderLayer, x: Tensor, places: Tensor, memory: Tensor, keys: Tensor
-) -> Tensor:
+def _decode_once(layer: DecoderLayer, x: Tensor, places: Tensor, memory: Tensor, keys: Tensor) -> Tensor:
     """One decoder layer; queries `[B G Q D]` listen to their own group only."""
     shape = x.shape
     placed = (x + places).flatten(0, 1)
@@ -182,6 +177,14 @@ def _point_grid() -> Tensor:
     return torch.cartesian_prod(steps, steps)  # [Q 2], y then x
 
 
+def _embed_points(points: Tensor) -> Tensor:
+    """The sine embedding of a cell at each point: `[Q 2] → [Q D]`, y half first."""
+    half = WIDTH // 2
+    frequencies = 10_000 ** -(torch.arange(0, half, 2) / half)
+    phases = 2 * torch.pi * points[..., None] * frequencies
+    return torch.stack([phases.sin(), phases.cos()], dim=-1).flatten(1)
+
+
 def _initialise(detr: DETR) -> None:
     """Glorot values in the transformer; every decoder query first looks for keys like itself."""
     transformer = detr.transformer
@@ -189,6 +192,7 @@ def _initialise(detr: DETR) -> None:
         if parameter.dim() > 1:
             nn.init.xavier_uniform_(parameter)
     for layer, cross_gain in zip(transformer.decoder.layers, _CROSS_GAINS, strict=True):
+        assert isinstance(layer, DecoderLayer)
         _tie_keys_to_queries(layer.self_attn, _SELF_GAIN)
         _tie_keys_to_queries(layer.multihead_attn, cross_gain)
 

@@ -4,8 +4,8 @@ encoder   the backbone and the encoder learn to name outlines, on small pictures
 detector  the whole model learns to detect, on growing pictures;
 sharpen   the same at the size that ships, with the batch norms frozen and ever smaller steps.
 
-Every phase has a share of `--minutes`. One process per core, gradients averaged. A run that was stopped goes on
-where its last checkpoint was when the same command is given again.
+Every phase has a share of `--minutes`. One process per core, gradients averaged. A run that was
+stopped goes on from its last checkpoint when the same command is given again.
 """
 
 import argparse
@@ -18,7 +18,6 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 from drawings import FORMATS, TRAINING_COUNTS, TRAINING_SEED, Batch, Feed, build_store
 from evaluate import held_out_stores, measure
 from losses import OutlineHeads, outline_accuracy, outline_loss, set_loss
@@ -26,6 +25,7 @@ from outlines import cell_targets
 from schedule import PHASES, SHIPPED_PX, Phase
 from student import WIDTH, Student, build_detr
 from torch import Tensor, nn
+from torch.multiprocessing.spawn import spawn
 from weights import write_demo
 
 from detr_attnviz.models.detr import DETR
@@ -85,10 +85,7 @@ class Run:
             self._step_began = time.monotonic()
             while self.clock.done < 1:
                 self._step()
-                if (
-                    self.clock.step % 20 == 0
-                    and self._agree(time.monotonic() - saved_at) > _CHECKPOINT_S
-                ):
+                if self.clock.step % 20 == 0 and self._agree(time.monotonic() - saved_at) > _CHECKPOINT_S:
                     self._report()
                     saved_at = time.monotonic()
             self._report()
@@ -121,9 +118,7 @@ class Run:
             predictions = self.student.decode(encoded) if self.phase.decodes else None
         targets = cell_targets(batch.owners, encoded.rows, encoded.cols)
         memory, features = encoded.memory.float(), encoded.features.float()
-        outline = outline_loss(
-            memory, features, detr.class_embed, self.heads, targets, batch.boxes, batch.labels
-        )
+        outline = outline_loss(memory, features, detr.class_embed, self.heads, targets, batch.boxes, batch.labels)
         if predictions is None:
             with torch.no_grad():
                 named = outline_accuracy(detr.class_embed(memory), targets, batch.labels)
@@ -133,14 +128,14 @@ class Run:
         return outline | set_loss(predictions, batch.boxes, batch.labels)
 
     def _average_over_processes(self, passed_s: float) -> float:
-        """Makes gradients and running statistics the mean of all processes'; the mean time as well."""
+        """Makes gradients, running statistics and time passed the mean over all processes."""
         gradients = [p.grad for p in self._parameters() if p.grad is not None]
         shared = [*gradients, *self.student.norm_statistics()]
         flat = torch.cat([torch.tensor([passed_s]), *(tensor.flatten() for tensor in shared)])
         if self.workers > 1:
             dist.all_reduce(flat)
             flat /= self.workers
-        parts = flat[1:].split([tensor.numel() for tensor in shared])
+        parts = torch.split(flat[1:], [tensor.numel() for tensor in shared])
         for tensor, part in zip(shared, parts, strict=True):
             tensor.copy_(part.view_as(tensor))
         return float(flat[0])
@@ -170,7 +165,7 @@ class Run:
         return [p for group in self.optimiser.param_groups for p in group["params"]]
 
     def _make_optimiser(self) -> torch.optim.AdamW:
-        """AdamW over what the phase trains; no decay on vectors, smaller steps before the decoder."""
+        """AdamW over what the phase trains; no decay on vectors, smaller steps in the encoder."""
         phase, groups = self.phase, []
         named = [*self.student.named_parameters(), *self.heads.named_parameters(prefix="heads")]
         for name, parameter in named:
@@ -241,8 +236,8 @@ class Run:
 
     def _say(self, text: str) -> None:
         clock = self.clock
-        minutes = clock.trained_s / 60
-        line = f"{minutes:5.1f} min  {self.phase.name} {clock.done:.3f}  step {clock.all_steps}: {text}"
+        when = f"{clock.trained_s / 60:5.1f} min  {self.phase.name} {clock.done:.3f}"
+        line = f"{when}  step {clock.all_steps}: {text}"
         print(line, flush=True)
         with (self.out / "log.txt").open("a") as log:
             log.write(line + "\n")
@@ -282,9 +277,7 @@ def _run_process(rank: int, out: Path, minutes: float, workers: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Train the demo weights.")
-    parser.add_argument(
-        "--out", type=Path, required=True, help="drawings, checkpoints and the result"
-    )
+    parser.add_argument("--out", type=Path, required=True, help="drawings, checkpoints and the result")
     parser.add_argument("--minutes", type=float, default=75, help="time of all phases together")
     parser.add_argument("--workers", type=int, default=min(2, os.cpu_count() or 1))
     given = parser.parse_args()
@@ -293,7 +286,8 @@ def main() -> None:
         build_store(folder, TRAINING_SEED, count, FORMATS[name], given.workers)
     held_out_stores(given.out / "drawings/held_out", given.workers)
     (given.out / "meeting").unlink(missing_ok=True)
-    mp.spawn(_run_process, (given.out, given.minutes, given.workers), given.workers)
+    arguments = (given.out, given.minutes, given.workers)
+    spawn(_run_process, arguments, given.workers)  # type: ignore[no-untyped-call]
 
 
 if __name__ == "__main__":

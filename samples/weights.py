@@ -1,4 +1,4 @@
-"""The demo file: half-precision weights under the official keys, with classes and architecture beside them."""
+"""The demo file: half-precision weights under the official keys, and what they cannot say."""
 
 import json
 from pathlib import Path
@@ -15,7 +15,7 @@ from detr_attnviz.models.detr import DETR
 
 
 def write_demo(path: Path, state: dict[str, Tensor], shortest_px: int, longest_px: int) -> None:
-    """Writes the state of a DETR with frozen batch norms; `shortest_px` is the size it was trained for."""
+    """Writes the state of a DETR with frozen batch norms, made for pictures of `shortest_px`."""
     config = {
         "format": "detr_attnviz/1",
         "name": "demo",

@@ -1,142 +1,32 @@
-"""Recognises how a checkpoint names its tensors and renames them to the official keys.
+"""Renames a checkpoint's tensors to the official keys, whatever dialect it speaks, and accounts for every key.
 
-Each dialect is a table of templates, ``found → official``. In a template ``{n}`` and the like stand for a number
-and ``{p}`` for the rest of a tensor's own name (``weight``, ``running_mean`` …). Wrappers' prefixes (``module.``,
-``detr.``, ``model.`` …) are taken off first, so every table is written without them. Nothing is dropped silently: a
-key either gets its official name, is known and unused (``extra``), is known to mean nothing (``ignored``), or is
-listed as ``unknown``.
+A key gets its official name, is known but unused (``extra``), is known to mean nothing (``ignored``), or is listed as
+``unknown``: nothing is dropped silently. The tables are in ``dialects.py``.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from detr_attnviz.checkpoints.dialects import DIALECTS, EXTRA, IGNORED, PLACEHOLDERS, UNUSED_CLASSIFIER
+from detr_attnviz.checkpoints.prefixes import strip_prefixes
 from detr_attnviz.checkpoints.relatives import refuse_relative
 from detr_attnviz.errors import CheckpointError
-
-PREFIXES = ("module.", "_orig_mod.", "model.", "detr.")
-"""What wrappers put before a key, in any number and order."""
-
-IGNORED = ("total_ops", "total_params", "num_batches_tracked", "pixel_mean", "pixel_std", "empty_weight")
-"""Last parts of keys that hold no weight: profilers' and batch norms' counters, detectron2's and losses' constants."""
-
-OFFICIAL = (
-    ("backbone.0.body.{conv}.{p}", "backbone.0.body.{conv}.{p}"),
-    ("backbone.0.body.layer{s}.{b}.{p}", "backbone.0.body.layer{s}.{b}.{p}"),
-    ("backbone.1.row_embed.weight", "backbone.1.row_embed.weight"),
-    ("backbone.1.col_embed.weight", "backbone.1.col_embed.weight"),
-    ("input_proj.{p}", "input_proj.{p}"),
-    ("transformer.{side}.layers.{n}.{attn}.in_proj_{p}", "transformer.{side}.layers.{n}.{attn}.in_proj_{p}"),
-    ("transformer.{side}.layers.{n}.{attn}.out_proj.{p}", "transformer.{side}.layers.{n}.{attn}.out_proj.{p}"),
-    ("transformer.{side}.layers.{n}.linear{k}.{p}", "transformer.{side}.layers.{n}.linear{k}.{p}"),
-    ("transformer.{side}.layers.{n}.norm{k}.{p}", "transformer.{side}.layers.{n}.norm{k}.{p}"),
-    ("transformer.{side}.norm.{p}", "transformer.{side}.norm.{p}"),
-    ("query_embed.weight", "query_embed.weight"),
-    ("class_embed.{p}", "class_embed.{p}"),
-    ("bbox_embed.layers.{n}.{p}", "bbox_embed.layers.{n}.{p}"),
-)
-
-TRANSFORMER = tuple(row for row in OFFICIAL if row[0].startswith("transformer."))
-HEADS = tuple(row for row in OFFICIAL if row[0].startswith(("query_", "class_", "bbox_", "input_", "backbone.1")))
-
-DETECTRON2 = (
-    ("backbone.0.backbone.stem.conv1.norm.{p}", "backbone.0.body.bn1.{p}"),
-    ("backbone.0.backbone.stem.conv1.{p}", "backbone.0.body.conv1.{p}"),
-    ("backbone.0.backbone.res{s+1}.{b}.conv{k}.norm.{p}", "backbone.0.body.layer{s}.{b}.bn{k}.{p}"),
-    ("backbone.0.backbone.res{s+1}.{b}.conv{k}.{p}", "backbone.0.body.layer{s}.{b}.conv{k}.{p}"),
-    ("backbone.0.backbone.res{s+1}.{b}.shortcut.norm.{p}", "backbone.0.body.layer{s}.{b}.downsample.1.{p}"),
-    ("backbone.0.backbone.res{s+1}.{b}.shortcut.{p}", "backbone.0.body.layer{s}.{b}.downsample.0.{p}"),
-    *TRANSFORMER,
-    *HEADS,
-)
-
-NOTEBOOK = (
-    ("backbone.layer{s}.{b}.{p}", "backbone.0.body.layer{s}.{b}.{p}"),
-    ("backbone.{conv}.{p}", "backbone.0.body.{conv}.{p}"),
-    ("conv.{p}", "input_proj.{p}"),
-    ("linear_class.{p}", "class_embed.{p}"),
-    ("linear_bbox.{p}", "bbox_embed.layers.0.{p}"),
-    ("query_pos", "query_embed.weight"),
-    ("row_embed", "backbone.1.row_embed.weight"),
-    ("col_embed", "backbone.1.col_embed.weight"),
-    *TRANSFORMER,
-)
-
-_HF_BODY = r"backbone.{body}"
-_HF_NATIVE = _HF_BODY + "encoder.stages.{s-1}.layers.{b}."
-HUGGING_FACE = (
-    (_HF_BODY + "layer{s}.{b}.{p}", "backbone.0.body.layer{s}.{b}.{p}"),
-    (_HF_BODY + "{conv}.{p}", "backbone.0.body.{conv}.{p}"),
-    (_HF_BODY + "embedder.embedder.convolution.{p}", "backbone.0.body.conv1.{p}"),
-    (_HF_BODY + "embedder.embedder.normalization.{p}", "backbone.0.body.bn1.{p}"),
-    (_HF_NATIVE + "layer.{k-1}.convolution.{p}", "backbone.0.body.layer{s}.{b}.conv{k}.{p}"),
-    (_HF_NATIVE + "layer.{k-1}.normalization.{p}", "backbone.0.body.layer{s}.{b}.bn{k}.{p}"),
-    (_HF_NATIVE + "shortcut.convolution.{p}", "backbone.0.body.layer{s}.{b}.downsample.0.{p}"),
-    (_HF_NATIVE + "shortcut.normalization.{p}", "backbone.0.body.layer{s}.{b}.downsample.1.{p}"),
-    ("{place}position_embedding.row_embeddings.weight", "backbone.1.row_embed.weight"),
-    ("{place}position_embedding.column_embeddings.weight", "backbone.1.col_embed.weight"),
-    ("input_projection.{p}", "input_proj.{p}"),
-    ("{side}.layers.{n}.self_attn.{qkv}_proj.{p}", "transformer.{side}.layers.{n}.self_attn.{qkv}.{p}"),
-    ("{side}.layers.{n}.encoder_attn.{qkv}_proj.{p}", "transformer.{side}.layers.{n}.multihead_attn.{qkv}.{p}"),
-    ("{side}.layers.{n}.self_attn.{out}.{p}", "transformer.{side}.layers.{n}.self_attn.out_proj.{p}"),
-    ("{side}.layers.{n}.encoder_attn.{out}.{p}", "transformer.{side}.layers.{n}.multihead_attn.out_proj.{p}"),
-    ("{side}.layers.{n}.{mlp}fc{k}.{p}", "transformer.{side}.layers.{n}.linear{k}.{p}"),
-    ("{side}.layers.{n}.self_attn_layer_norm.{p}", "transformer.{side}.layers.{n}.norm1.{p}"),
-    ("{side}.layers.{n}.encoder_attn_layer_norm.{p}", "transformer.{side}.layers.{n}.norm2.{p}"),
-    ("encoder.layers.{n}.final_layer_norm.{p}", "transformer.encoder.layers.{n}.norm2.{p}"),
-    ("decoder.layers.{n}.final_layer_norm.{p}", "transformer.decoder.layers.{n}.norm3.{p}"),
-    ("{side}.layernorm.{p}", "transformer.{side}.norm.{p}"),
-    ("query_position_embeddings.weight", "query_embed.weight"),
-    ("class_labels_classifier.{p}", "class_embed.{p}"),
-    ("bbox_predictor.layers.{n}.{p}", "bbox_embed.layers.{n}.{p}"),
-)
-
-DIALECTS: Mapping[str, tuple[tuple[str, str], ...]] = {
-    "official": OFFICIAL,
-    "detectron2": DETECTRON2,
-    "notebook": NOTEBOOK,
-    "hugging-face": HUGGING_FACE,
-}
-
-PLACEHOLDERS = {
-    "s": r"[1-4]",
-    "s+1": r"[2-5]",
-    "s-1": r"[0-3]",
-    "b": r"\d+",
-    "n": r"\d+",
-    "k": r"[1-3]",
-    "k-1": r"[0-2]",
-    "p": r"\w+(?:\.\w+)*",
-    "conv": r"conv1|bn1",
-    "side": r"encoder|decoder",
-    "attn": r"self_attn|multihead_attn",
-    "qkv": r"[qkv]",
-    "out": r"out_proj|o_proj",
-    "mlp": r"(?:mlp\.)?",
-    "body": r"(?:conv_encoder\.)?model\.(?:_backbone\.)?",
-    "place": r"(?:backbone\.)?",
-}
-
-BODY_TENSOR = re.compile(
-    r"backbone\.0\.body\.(?:layer\d\.\d+\.)?"
-    r"(?:(?:conv\d|downsample\.0)\.weight|(?:bn\d|downsample\.1)\.(?:weight|bias|running_mean|running_var))"
-)
-"""What a ResNet body may hold: convolutions have no bias."""
-
-EXTRA = re.compile(r"(?:bbox_attention|mask_head)\..+")
-CLASSIFIER = re.compile(r"backbone\.(?:0\.body\.|0\.backbone\.|(?:conv_encoder\.)?model\.)?(?:fc|classifier(?:\.\d+)?)\.\w+")
 
 
 @dataclass(frozen=True)
 class Renamed:
     """A state dict under the official keys, and what became of every other key.
 
-    ``dialect`` is ``official``, ``panoptic``, ``detectron2``, ``notebook`` or ``hugging-face``; ``prefixes`` are the
-    wrappers' prefixes that were taken off. ``extra`` holds the mask head of a panoptic checkpoint: known, not used
-    for boxes or attention. ``unknown`` and ``ignored`` list keys as found in the file, sorted.
+    ``dialect`` is ``official``, ``panoptic``, ``detectron2``, ``notebook`` or ``hugging-face``; ``prefixes`` are those
+    that wrappers had put before the keys. ``extra`` holds a panoptic checkpoint's mask head. ``unknown`` and
+    ``ignored`` list keys as the file spells them, sorted.
     """
 
     tensors: dict[str, Tensor]
@@ -148,73 +38,111 @@ class Renamed:
 
 
 def canonical(tensors: Mapping[str, Tensor]) -> Renamed:
-    """The same tensors under the official keys, bit for bit; q, k, v kept apart are joined into ``in_proj``.
+    """The same tensors under the official keys, bit for bit; q, k and v kept apart are joined into ``in_proj``.
 
     Raises:
-        CheckpointError: the file belongs to another model (named), holds nothing of a DETR, or says one tensor twice.
+        CheckpointError: another model (named), nothing of a DETR at all, or one tensor given twice.
     """
     refuse_relative(tensors)
-    found = {key: strip_prefixes(key) for key in tensors}
-    ignored = {key for key, bare in found.items() if bare.rpartition(".")[2] in IGNORED or CLASSIFIER.fullmatch(bare)}
-    extra = {bare: key for key, bare in found.items() if EXTRA.fullmatch(bare)}
-    candidates = {key: bare for key, bare in found.items() if key not in ignored and bare not in extra}
-    dialect, placed = _best_dialect(candidates)
-    if not placed:
-        raise CheckpointError(_nothing_fits(tensors))
-    renamed, incomplete = _join_attention(_one_key_each(placed, tensors))
-    unknown = [key for key in candidates if key not in placed] + [
-        key for key, official in placed.items() if official in incomplete
-    ]
+    bare = {key: strip_prefixes(key) for key in tensors}
+    ignored = {key for key, name in bare.items() if _is_ignored(name)}
+    extra = {key for key, name in bare.items() if re.fullmatch(EXTRA, name)}
+    dialect, placed = _best_dialect({key: name for key, name in bare.items() if key not in ignored | extra})
+    _check_placed(placed, tensors)
+    renamed, unjoined = _join_attention({name: tensors[key] for key, name in placed.items()})
+    known = ignored | extra | {key for key, name in placed.items() if name not in unjoined}
     return Renamed(
         tensors=renamed,
-        dialect="panoptic" if dialect == "official" and extra else dialect,
-        unknown=tuple(sorted(unknown)),
+        dialect="panoptic" if extra and dialect == "official" else dialect,
+        unknown=tuple(sorted(tensors.keys() - known)),
         ignored=tuple(sorted(ignored)),
-        extra={bare: tensors[key] for bare, key in extra.items()},
-        prefixes=tuple(sorted({key.removesuffix(bare) for key, bare in found.items()} - {""})),
+        extra={bare[key]: tensors[key] for key in sorted(extra)},
+        prefixes=tuple(sorted({key.removesuffix(name) for key, name in bare.items()} - {""})),
     )
 
 
-def strip_prefixes(key: str) -> str:
-    """A key without the prefixes that wrappers put before it: ``module.detr.class_embed.bias → class_embed.bias``."""
-    while key.startswith(PREFIXES):
-        key = key.partition(".")[2]
-    return key
+class _Rule(NamedTuple):
+    pattern: re.Pattern[str]
+    official: str
+    shifts: Mapping[str, int]
+
+    def rename(self, key: str) -> str | None:
+        match = self.pattern.fullmatch(key)
+        if match is None:
+            return None
+        groups = match.groupdict()
+        shifted = {group: str(int(groups[group]) + shift) for group, shift in self.shifts.items()}
+        return self.official.format(**(groups | shifted))
 
 
-def _best_dialect(candidates: Mapping[str, str]) -> tuple[str, dict[str, str]]:
+@cache
+def _rules(dialect: str) -> tuple[_Rule, ...]:
+    return tuple(_compile(found, official) for found, official in DIALECTS[dialect])
+
+
+def _compile(found: str, official: str) -> _Rule:
+    pattern, shifts = "", {}
+    for index, part in enumerate(re.split(r"\{(.+?)\}", found)):
+        if index % 2 == 0:
+            pattern += re.escape(part)
+            continue
+        group, sign, step = re.fullmatch(r"(\w+?)([+-])?(\d)?", part).groups()  # type: ignore[union-attr]
+        if sign:
+            shifts[group] = -int(step) if sign == "+" else int(step)
+        pattern += f"(?P<{group}>{PLACEHOLDERS[part]})"
+    return _Rule(re.compile(pattern), official, shifts)
+
+
+def _is_ignored(name: str) -> bool:
+    return name.rpartition(".")[2] in IGNORED or re.fullmatch(UNUSED_CLASSIFIER, name) is not None
+
+
+def _best_dialect(bare: Mapping[str, str]) -> tuple[str, dict[str, str]]:
     """The dialect that places most keys, and ``key in the file → official key`` under it."""
     best: tuple[str, dict[str, str]] = ("official", {})
-    for dialect, rules in _RULES.items():
-        placed = {key: name for key, bare in candidates.items() if (name := _rename(bare, rules)) is not None}
+    for dialect in DIALECTS:
+        placed = {key: official for key, name in bare.items() if (official := _rename(name, _rules(dialect)))}
         if len(placed) > len(best[1]):
             best = dialect, placed
-        if len(placed) == len(candidates):
+        if len(placed) == len(bare):
             break
     return best
 
 
-def _rename(key: str, rules: Iterable[tuple[re.Pattern[str], str]]) -> str | None:
-    for pattern, template in rules:
-        if match := pattern.fullmatch(key):
-            name = template.format(**{group: text for group, text in match.groupdict().items() if text is not None})
-            return name if _may_exist(name) else None
-    return None
+def _rename(name: str, rules: Iterable[_Rule]) -> str | None:
+    return next((official for rule in rules if (official := rule.rename(name))), None)
 
 
-def _may_exist(name: str) -> bool:
-    if name.startswith("backbone.0.body."):
-        return BODY_TENSOR.fullmatch(name) is not None
-    return name.endswith(("weight", "bias"))
+def _check_placed(placed: Mapping[str, str], tensors: Mapping[str, Tensor]) -> None:
+    keys_of = defaultdict(list)
+    for key, official in placed.items():
+        keys_of[official].append(key)
+    twice = [" and ".join(sorted(keys)) for _, keys in sorted(keys_of.items()) if len(keys) > 1]
+    if twice:
+        raise CheckpointError(f"{len(twice)} tensors are there twice under different prefixes: {'; '.join(twice[:5])}")
+    if not any(official.startswith("transformer.") for official in placed.values()):
+        some = ", ".join(sorted(tensors)[:3])
+        raise CheckpointError(
+            f"none of its {len(tensors)} tensors belongs to a DETR's transformer (found {some or 'nothing'}, …); "
+            "expected keys such as transformer.encoder.layers.0.self_attn.in_proj_weight"
+        )
 
 
-def _compile(found: str) -> re.Pattern[str]:
-    """A template as a regular expression whose groups are already shifted to the official numbers by ``_Shift``."""
-    parts = re.split(r"\{(.+?)\}", found)
-    pattern = ""
-    for index, part in enumerate(parts):
-        if index % 2 == 0:
-            pattern += re.escape(part)
+def _join_attention(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], set[str]]:
+    """Replace each ``X.q.weight``, ``X.k.weight``, ``X.v.weight`` by ``X.in_proj_weight``; return also what lacked its mates."""
+    joined: dict[str, Tensor] = {}
+    parts: dict[str, dict[str, Tensor]] = defaultdict(dict)
+    for name, tensor in tensors.items():
+        if match := re.fullmatch(r"(.+)\.([qkv])\.(weight|bias)", name):
+            module, letter, kind = match.groups()
+            parts[f"{module}.in_proj_{kind}"][letter] = tensor
         else:
-            pattern += f"(?P<{_GROUP_NAMES.get(part, part)}>{PLACEHOLDERS[part]})"
-    return re.compile(pattern)
+            joined[name] = tensor
+    unjoined = set()
+    for name, found in parts.items():
+        if found.keys() == set("qkv") and len({part.shape for part in found.values()}) == 1:
+            joined[name] = torch.cat([found[letter] for letter in "qkv"])
+        else:
+            module, _, kind = name.rpartition(".in_proj_")
+            unjoined |= {f"{module}.{letter}.{kind}" for letter in found}
+    return joined, unjoined

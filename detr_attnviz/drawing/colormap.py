@@ -67,6 +67,12 @@ def table(name: str) -> UInt8[np.ndarray, "256 3"]:
     return colors
 
 
+def color_at(name: str, level: int) -> tuple[int, int, int]:
+    """One colour of the map ``name``: 0 is its lowest, 255 its highest."""
+    red, green, blue = table(name)[level].tolist()
+    return red, green, blue
+
+
 def _unpack(packed: str) -> UInt8[np.ndarray, "256 3"]:
     steps = np.frombuffer(zlib.decompress(base64.b64decode(packed)), dtype=np.uint8)
     return np.ascontiguousarray(steps.reshape(3, 256).cumsum(axis=1, dtype=np.uint8).T)

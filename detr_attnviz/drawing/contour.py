@@ -58,7 +58,7 @@ def contour_lines(
     level: float,
     smooth: Smooth = "bicubic",
 ) -> list[Line]:
-    """Where the map, drawn at ``size`` (width, height), crosses ``level``: lists of (x, y), closed ones end as they began."""
+    """Where the map, drawn at ``size`` (width, height), crosses ``level``: lists of (x, y); a loop ends as it began."""
     steps_x, steps_y = (_lattice(extent, pixels) for extent, pixels in zip(grid.extent[::-1], size, strict=True))
     field = np.pad(upsample(values, grid, (steps_x, steps_y), smooth).astype(np.float64), 1, mode="edge")
     xs, ys = _positions(steps_x, size[0]), _positions(steps_y, size[1])

@@ -39,7 +39,7 @@ class DrawingOptions:
     scale: Scale = "each"
     smooth: Smooth = "bicubic"
     box: bool = True
-    contours: tuple[float, ...] = (0.5, 0.75, 0.9)
+    contours: tuple[float, ...] = (0.25, 0.5, 0.75)
     contours_of: ContoursOf = "mass"
     columns: int | None = None
     panel_px: int | None = None

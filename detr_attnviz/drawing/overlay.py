@@ -32,9 +32,8 @@ def upsample(
     """
     cells = finite(values)
     if smooth == "nearest":
-        return cells[_cell_of_each_pixel(grid, size)]
-    pixels = np.asarray(_resize(cells, grid, size, smooth))
-    return np.clip(pixels, 0, cells.max())
+        return np.asarray(cells[_cell_of_each_pixel(grid, size)])
+    return np.clip(np.asarray(_resize(cells, grid, size, smooth)), 0, cells.max())
 
 
 def levels(
@@ -114,9 +113,7 @@ def hatch_missing(picture: Image.Image, values: Float[np.ndarray, "rows cols"], 
     return marked
 
 
-def _resize(
-    cells: Float32[np.ndarray, "rows cols"], grid: Grid, size: tuple[int, int], smooth: str
-) -> Image.Image:
+def _resize(cells: Float32[np.ndarray, "rows cols"], grid: Grid, size: tuple[int, int], smooth: str) -> Image.Image:
     height, width = _extent(grid)
     return Image.fromarray(cells).resize(size, _RESAMPLING[smooth], box=(0, 0, width, height))
 

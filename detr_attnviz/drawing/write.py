@@ -78,12 +78,12 @@ def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:
 
 def _encoded(image: Image.Image, kind: str, text: Mapping[str, str]) -> bytes:
     buffer = io.BytesIO()
-    settings: dict[str, Any] = {
+    by_kind: dict[str, dict[str, Any]] = {
         "JPEG": {"quality": 92, "subsampling": 0, "comment": _lines(text)},
         "WEBP": {"quality": 92, "method": 4},
         "PDF": {"quality": 95, "resolution": 200.0, "creationDate": None, "modDate": None, "subject": _lines(text)},
-    }[kind]
-    (image if image.mode == "RGB" else image.convert("RGB")).save(buffer, format=kind, **settings)
+    }
+    (image if image.mode == "RGB" else image.convert("RGB")).save(buffer, format=kind, **by_kind[kind])
     return buffer.getvalue()
 
 

@@ -25,6 +25,14 @@ class Prepared:
 
 
 @dataclass(frozen=True)
+class Padded:
+    """A prepared picture inside a larger canvas: inputs, and which cells ``[rows cols]`` are padding."""
+
+    inputs: Mapping[str, Tensor]
+    is_padding: Tensor
+
+
+@dataclass(frozen=True)
 class Prediction:
     """Raw output: logits ``[batch queries classes]`` and boxes ``[batch queries 4]``, cxcywh in 0–1."""
 
@@ -57,6 +65,9 @@ class Family(Protocol):
         self, image: "Image.Image", *, shortest_px: int | None = None, longest_px: int | None = None
     ) -> Prepared:
         """An upright RGB picture to inputs on the model's device."""
+
+    def padded(self, inputs: Mapping[str, Tensor]) -> Padded | None:
+        """The same picture with padding to the right and below, or None for a model without a mask."""
 
     def forward(self, inputs: Mapping[str, Tensor]) -> Prediction:
         """One inference; the caller chooses what is recorded around it."""

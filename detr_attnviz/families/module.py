@@ -50,6 +50,9 @@ class ModuleFamily:
         pixels = normalised(image, resized_rule(self.resize, shortest_px, longest_px)).to(self._device())
         return Prepared({"images": pixels}, grid_of(image, pixels, self.stride_px))
 
+    def padded(self, inputs: Mapping[str, Tensor]) -> None:
+        return None
+
     def forward(self, inputs: Mapping[str, Tensor]) -> Prediction:
         output = self.model(inputs["images"])
         return Prediction(_part(output, "pred_logits", "logits"), _part(output, "pred_boxes"))

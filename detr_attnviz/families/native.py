@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from detr_attnviz.detections import Detection
-from detr_attnviz.families.base import Origin, Prediction, Prepared, Resize
+from detr_attnviz.families.base import Origin, Padded, Prediction, Prepared, Resize
 from detr_attnviz.grid import Grid
 from detr_attnviz.models.detr import DETR
 from detr_attnviz.sites import AttentionSite
@@ -35,6 +36,16 @@ class NativeFamily:
         resize = resized_rule(self.resize, shortest_px, longest_px)
         pixels = normalised(image, resize).to(next(self.model.parameters()).device)
         return Prepared({"images": pixels}, grid_of(image, pixels, self.model.stride_px))
+
+    def padded(self, inputs: Mapping[str, Tensor]) -> Padded:
+        pixels, margin = inputs["images"], 2 * self.model.stride_px
+        images = F.pad(pixels, (0, margin, 0, margin))
+        is_padding = torch.ones_like(images[:, 0], dtype=torch.bool)
+        is_padding[:, : pixels.shape[2], : pixels.shape[3]] = False
+        cells = [math.ceil(side / self.model.stride_px) for side in images.shape[2:]]
+        return Padded(
+            {"images": images, "is_padding": is_padding}, self.model.cell_padding(is_padding, cells[0], cells[1])[0]
+        )
 
     def forward(self, inputs: Mapping[str, Tensor]) -> Prediction:
         output = self.model(**inputs)
@@ -95,9 +106,7 @@ def grid_of(image: "Image.Image", pixels: Tensor, stride_px: int) -> Grid:
     )
 
 
-def softmax_detections(
-    prediction: Prediction, grid: Grid, class_names: tuple[str, ...]
-) -> tuple[Detection, ...]:
+def softmax_detections(prediction: Prediction, grid: Grid, class_names: tuple[str, ...]) -> tuple[Detection, ...]:
     """Softmax, no-object dropped, best class; boxes to xyxy in original pixels.
 
     Source: facebookresearch/detr, models/detr.py, PostProcess.

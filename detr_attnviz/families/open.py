@@ -67,9 +67,7 @@ def open_family(source: Source, options: OpenOptions | None = None) -> Family:
     name, path = _locate(str(source), options)
     found = read(path)
     renamed = naming.canonical(found.tensors)
-    config = infer(
-        renamed, args=found.args, file_name=path.name, nheads=options.nheads, dilation=options.dilation
-    )
+    config = infer(renamed, args=found.args, file_name=path.name, nheads=options.nheads, dilation=options.dilation)
     model = build(config, renamed.tensors, source=str(path))
     notes = [*found.notes, *config.assumed]
     if config.masks:

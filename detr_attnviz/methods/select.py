@@ -45,7 +45,11 @@ def _label_ids(labels: Sequence[str], trace: Trace) -> set[int]:
             ids.setdefault(name.casefold(), set()).add(number)
     classes = trace.logits.shape[-1] - 1
     ids |= {str(number): {number} for number in range(classes)}
-    ids |= {detection.name.casefold(): {detection.label} for detection in trace.detections if detection.name.startswith("class ")}
+    ids |= {
+        detection.name.casefold(): {detection.label}
+        for detection in trace.detections
+        if detection.name.startswith("class ")
+    }
     wanted: set[int] = set()
     for label in labels:
         found = ids.get(label.casefold())

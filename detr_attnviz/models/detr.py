@@ -335,23 +335,26 @@ class DETR(nn.Module):
         )
         self.stride_px = backbone.stride_px
 
-    def forward(
-        self, images: Tensor, is_padding: Tensor | None = None, *, all_layers: bool = False
-    ) -> DetrOutput:
+    def forward(self, images: Tensor, is_padding: Tensor | None = None, *, all_layers: bool = False) -> DetrOutput:
         features = self.input_proj(self.backbone[0](images))  # [B D h w]
         batch, _, rows, cols = features.shape
         if is_padding is None:
-            cell_padding = features.new_zeros((batch, rows, cols), dtype=torch.bool)
+            is_padding_cell = torch.zeros((batch, rows, cols), dtype=torch.bool, device=images.device)
         else:
-            cell_padding = F.interpolate(is_padding[:, None].float(), size=(rows, cols))[:, 0].bool()
-        positions = self.backbone[1](cell_padding).to(features.dtype)
-        states = self._transform(features, positions, None if is_padding is None else cell_padding.flatten(1))
+            is_padding_cell = self.cell_padding(is_padding, rows, cols)
+        positions = self.backbone[1](is_padding_cell).to(features.dtype)
+        states = self._transform(features, positions, None if is_padding is None else is_padding_cell.flatten(1))
         states = states if all_layers else states[-1:]
         predictions = [self._predict(self.transformer.decoder.norm(state)) for state in states]
         logits, boxes = predictions[-1]
         if not all_layers:
             return DetrOutput(logits, boxes)
         return DetrOutput(logits, boxes, *(tuple(part) for part in zip(*predictions, strict=True)))
+
+    @staticmethod
+    def cell_padding(is_padding: Tensor, rows: int, cols: int) -> Tensor:
+        """The padding mask at the cells ``[B h w]``: nearest pixel, as the official backbone resizes it."""
+        return F.interpolate(is_padding[:, None].float(), size=(rows, cols))[:, 0].bool()
 
     def _transform(self, features: Tensor, positions: Tensor, padding: Tensor | None) -> list[Tensor]:
         tokens = features.flatten(2).permute(2, 0, 1)  # [T B D]

@@ -81,11 +81,7 @@ def capture(module: nn.Module, *, copy: bool = True, keep: str = "last") -> Iter
     """
     if keep not in ("last", "all"):
         raise ChoiceError(f"keep is {keep!r}: it must be 'last' or 'all'")
-    layers = {
-        id(layer.self_attn): layer
-        for layer in module.modules()
-        if isinstance(layer, nn.TransformerEncoderLayer)
-    }
+    layers = {id(layer.self_attn): layer for layer in module.modules() if isinstance(layer, nn.TransformerEncoderLayer)}
     found = {
         name or type(part).__name__: part
         for name, part in module.named_modules()
@@ -110,9 +106,7 @@ def capture(module: nn.Module, *, copy: bool = True, keep: str = "last") -> Iter
 
 
 def _appender(records: Records, name: str, copy: bool, keep: str) -> _Keep:
-    def append(
-        module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any], read: Reader | None
-    ) -> None:
+    def append(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any], read: Reader | None) -> None:
         new = DenseRecord(module, args, kwargs, read=read, copy=copy)
         earlier = records._calls.get(name, []) if keep == "all" else []
         records._calls[name] = [*earlier, new]

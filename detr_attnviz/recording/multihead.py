@@ -88,9 +88,7 @@ def _extend(attention: nn.MultiheadAttention, keys: Tensor) -> tuple[Tensor, int
 
 def _attention_mask(options: Mapping[str, Any], query: Tensor, tokens: int) -> Tensor | None:
     mask: Tensor | None = options["attn_mask"]
-    is_only_hint = (
-        options["is_causal"] and options["key_padding_mask"] is None and not options["need_weights"]
-    )
+    is_only_hint = options["is_causal"] and options["key_padding_mask"] is None and not options["need_weights"]
     if is_only_hint:
         # The fused path then ignores the mask's values and trusts the hint, so the map must, too.
         mask = torch.ones(query.shape[2], tokens, dtype=torch.bool, device=query.device).triu(1)

@@ -76,12 +76,8 @@ class DenseRecord:
         self._kwargs = {name: keep(value) for name, value in kwargs.items()}
         self._read = read or read_multihead
         self._autocast = _autocast_dtype(args, kwargs)
-        inputs = [
-            _Watch(tensor, _version(tensor), "a tensor that went into attention") for tensor in held.values()
-        ]
-        weights = [
-            _Watch(weight, _version(weight), "the weights of attention") for weight in module.parameters()
-        ]
+        inputs = [_Watch(tensor, _version(tensor), "a tensor that went into attention") for tensor in held.values()]
+        weights = [_Watch(weight, _version(weight), "the weights of attention") for weight in module.parameters()]
         self._watched = (*inputs, *weights)
 
     @cached_property
@@ -128,9 +124,7 @@ class DenseRecord:
         """
         rows = checked(queries, self.queries, "query")
         chosen = checked(heads, self.heads, "head")
-        return self._weights(
-            slice(None) if queries is None else rows, slice(None) if heads is None else chosen
-        )
+        return self._weights(slice(None) if queries is None else rows, slice(None) if heads is None else chosen)
 
     def columns(
         self, tokens: Sequence[int], heads: Sequence[int] | None = None
@@ -143,8 +137,7 @@ class DenseRecord:
         chosen = checked(heads, self.heads, "head")
         step = max(1, _COLUMN_CHUNK_VALUES // (self.batch * len(chosen) * self.tokens))
         parts = [
-            self._weights(slice(start, start + step), chosen)[..., wanted]
-            for start in range(0, self.queries, step)
+            self._weights(slice(start, start + step), chosen)[..., wanted] for start in range(0, self.queries, step)
         ]
         return torch.cat(parts, dim=2)
 

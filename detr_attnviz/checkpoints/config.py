@@ -1,0 +1,247 @@
+"""Reads a DETR's architecture off its tensors' shapes and what was saved beside them; says what it had to assume.
+
+Shapes tell everything but the number of heads, the dilation of the last stage (DC5) and the class names. Those come,
+in this order, from an explicit option, from saved arguments, from the name of an official file, or from the defaults
+of the official training script, which are then named in ``DetrConfig.assumed``.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from detr_attnviz.checkpoints import shapes, zoo
+from detr_attnviz.checkpoints.coco import COCO_CONTIGUOUS_NAMES, COCO_NAMES, COCO_PANOPTIC_NAMES
+from detr_attnviz.checkpoints.naming import Renamed
+from detr_attnviz.checkpoints.packed import check_heads
+from detr_attnviz.checkpoints.relatives import refuse_relative
+from detr_attnviz.errors import CheckpointError, ChoiceError
+
+OFFICIAL_HEADS = 8
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+SHORTEST_PX, LONGEST_PX = 800, 1333
+
+_DEPTHS = {
+    (False, (2, 2, 2, 2)): "18",
+    (False, (3, 4, 6, 3)): "34",
+    (True, (3, 4, 6, 3)): "50",
+    (True, (3, 4, 23, 3)): "101",
+    (True, (3, 8, 36, 3)): "152",
+}
+
+Three = tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class DetrConfig:
+    """Everything needed to build a DETR and to prepare pictures for it.
+
+    ``classes`` counts the rows of ``class_embed`` without the no-object row; ``class_names`` is indexed by label id
+    and empty if nothing is known. ``positions`` is ``sine`` or ``learned`` with ``position_cells`` rows and columns.
+    ``notebook`` marks the demo notebook's model, whose forward differs. ``shortest_px`` and ``longest_px`` are the
+    sides pictures are resized to. ``assumed`` holds one sentence for everything that nothing in the checkpoint told.
+    """
+
+    blocks: tuple[int, int, int, int]
+    bottleneck: bool
+    expansion: int
+    width_per_group: int
+    groups: int
+    dilation: bool
+    width: int
+    heads: int
+    feedforward: int
+    encoder_layers: int
+    decoder_layers: int
+    queries: int
+    classes: int
+    positions: Literal["sine", "learned"]
+    position_cells: int
+    pre_norm: bool
+    masks: bool
+    notebook: bool
+    box_layers: int
+    class_names: tuple[str, ...] = ()
+    shortest_px: int = SHORTEST_PX
+    longest_px: int = LONGEST_PX
+    mean: Three = IMAGENET_MEAN
+    std: Three = IMAGENET_STD
+    assumed: tuple[str, ...] = ()
+
+    @property
+    def backbone_name(self) -> str:
+        """``resnet50``, ``resnext50_32x4d``, ``wide_resnet50_2`` …, or a description such as ``slim resnet (1,2,2,1)``."""
+        depth = _DEPTHS.get((self.bottleneck, self.blocks))
+        usual = not self.bottleneck or self.expansion == 4
+        if depth and usual and self.groups == 1 and self.width_per_group == 64:
+            return f"resnet{depth}"
+        if depth and usual and self.groups > 1:
+            return f"resnext{depth}_{self.groups}x{self.width_per_group}d"
+        if depth and usual and self.width_per_group > 64:
+            return f"wide_resnet{depth}_{self.width_per_group // 64}"
+        slim = self.expansion < 4 or self.width_per_group < 64
+        return f"{'slim ' if slim else ''}resnet ({','.join(map(str, self.blocks))})"
+
+
+def infer(
+    renamed: Renamed,
+    *,
+    args: Mapping[str, object],
+    file_name: str,
+    nheads: int | None = None,
+    dilation: bool | None = None,
+) -> DetrConfig:
+    """The architecture of a checkpoint under official keys.
+
+    Args:
+        args: what the file says about itself (``Checkpoint.args``).
+        file_name: its name, which tells heads and dilation if it is an official one.
+        nheads, dilation: explicit choices of the user, which win over everything.
+
+    Raises:
+        CheckpointError: another model, tensors missing, or shapes that contradict each other; all are named.
+        ChoiceError: ``nheads`` does not divide the width.
+    """
+    refuse_relative((), args)
+    found = shapes.read(renamed.tensors)
+    official = zoo.of_file(file_name)
+    notes: list[str] = []
+    heads = _heads(found.width, args, official, nheads, notes)
+    dilated = _dilation(args, official, dilation, notes)
+    names = _class_names(found.classes, args, renamed.dialect, official, notes)
+    notebook = renamed.dialect == "notebook"
+    preparation = _preparation(args)
+    return DetrConfig(
+        blocks=found.resnet.blocks,
+        bottleneck=found.resnet.bottleneck,
+        expansion=found.resnet.expansion,
+        width_per_group=found.resnet.width_per_group,
+        groups=found.resnet.groups,
+        dilation=dilated,
+        width=found.width,
+        heads=heads,
+        feedforward=found.feedforward,
+        encoder_layers=found.encoder_layers,
+        decoder_layers=found.decoder_layers,
+        queries=found.queries,
+        classes=found.classes,
+        positions="sine" if found.position_cells is None else "learned",
+        position_cells=found.position_cells or 50,
+        pre_norm=found.has_encoder_norm and not notebook,
+        masks=bool(renamed.extra),
+        notebook=notebook,
+        box_layers=found.box_layers,
+        class_names=names,
+        shortest_px=preparation[0],
+        longest_px=preparation[1],
+        mean=preparation[2],
+        std=preparation[3],
+        assumed=tuple(notes),
+    )
+
+
+def _heads(
+    width: int, args: Mapping[str, object], official: zoo.Known | None, option: int | None, notes: list[str]
+) -> int:
+    saved = _saved_heads(args)
+    if option is not None:
+        check_heads(width, option)
+        if saved is not None and saved != option:
+            notes.append(f"{option} heads taken from --nheads, although the checkpoint says {saved}")
+        return option
+    heads = saved or (official.heads if official else None)
+    if heads is None:
+        heads = OFFICIAL_HEADS
+        notes.append(f"{heads} heads assumed (the checkpoint does not say): --nheads N changes it")
+    try:
+        check_heads(width, heads)
+    except ChoiceError as error:
+        source = "the checkpoint's own arguments say so" if saved else "assumed, as the checkpoint does not say"
+        raise CheckpointError(f"{error} ({source}); give the right number with --nheads N") from None
+    return heads
+
+
+def _saved_heads(args: Mapping[str, object]) -> int | None:
+    encoder, decoder = (_whole(args.get(f"{side}_attention_heads")) for side in ("encoder", "decoder"))
+    if encoder and decoder and encoder != decoder:
+        raise CheckpointError(
+            f"config.json says {encoder} heads in the encoder and {decoder} in the decoder; expected one number for both"
+        )
+    return _whole(args.get("nheads")) or encoder or decoder
+
+
+def _dilation(args: Mapping[str, object], official: zoo.Known | None, option: bool | None, notes: list[str]) -> bool:
+    saved = args.get("dilation")
+    if option is not None:
+        if isinstance(saved, bool) and saved != option:
+            notes.append(
+                f"last stage {_dilated(option)} as the option says, although the checkpoint says {_dilated(saved)}"
+            )
+        return option
+    if isinstance(saved, (bool, int)):
+        return bool(saved)
+    if official is not None:
+        return official.dilation
+    notes.append("last stage not dilated, assumed (the checkpoint does not say): --dilation changes it")
+    return False
+
+
+def _dilated(value: bool) -> str:
+    return "dilated (DC5)" if value else "not dilated"
+
+
+def _class_names(
+    classes: int, args: Mapping[str, object], dialect: str, official: zoo.Known | None, notes: list[str]
+) -> tuple[str, ...]:
+    listed = args.get("classes") or args.get("class_names")
+    if isinstance(listed, (list, tuple)) and all(isinstance(name, str) for name in listed):
+        return tuple(listed)[:classes]
+    if names := _names_by_id(args.get("id2label"), classes):
+        return names
+    usual = _usual_names(classes, args, dialect)
+    if usual and official is None and args.get("dataset_file") not in ("coco", "coco_panoptic"):
+        notes.append(f"COCO class names assumed from the {classes} class rows: --classes FILE changes them")
+    return usual
+
+
+def _usual_names(classes: int, args: Mapping[str, object], dialect: str) -> tuple[str, ...]:
+    if args.get("dataset_file") not in (None, "coco", "coco_panoptic"):
+        return ()
+    if classes == len(COCO_CONTIGUOUS_NAMES) and dialect == "detectron2":
+        return COCO_CONTIGUOUS_NAMES
+    return {len(COCO_NAMES): COCO_NAMES, len(COCO_PANOPTIC_NAMES): COCO_PANOPTIC_NAMES}.get(classes, ())
+
+
+def _names_by_id(table: object, classes: int) -> tuple[str, ...]:
+    """Names of a Hugging Face ``id2label``; its placeholders ``LABEL_0`` … say nothing."""
+    if not isinstance(table, Mapping):
+        return ()
+    names = {int(label): str(name) for label, name in table.items() if str(label).isdecimal()}
+    if not names or all(name == f"LABEL_{label}" for label, name in names.items()):
+        return ()
+    return tuple(names.get(label, "") for label in range(classes))
+
+
+def _preparation(args: Mapping[str, object]) -> tuple[int, int, Three, Three]:
+    """Shortest side, longest side, mean and standard deviation, from our metadata or ``preprocessor_config.json``."""
+    saved = args.get("preprocessor_config")
+    processor = saved if isinstance(saved, Mapping) else {}
+    size = processor.get("size")
+    sizes = size if isinstance(size, Mapping) else {"shortest_edge": size, "longest_edge": processor.get("max_size")}
+    shortest = _whole(args.get("shortest_px")) or _whole(sizes.get("shortest_edge")) or SHORTEST_PX
+    longest = _whole(args.get("longest_px")) or _whole(sizes.get("longest_edge")) or round(shortest * 1333 / 800)
+    mean = _three(args.get("mean")) or _three(processor.get("image_mean")) or IMAGENET_MEAN
+    std = _three(args.get("std")) or _three(processor.get("image_std")) or IMAGENET_STD
+    return shortest, max(shortest, longest), mean, std
+
+
+def _whole(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None
+
+
+def _three(value: object) -> Three | None:
+    if not isinstance(value, (list, tuple)) or len(value) != 3:
+        return None
+    if not all(isinstance(part, (int, float)) for part in value):
+        return None
+    return float(value[0]), float(value[1]), float(value[2])

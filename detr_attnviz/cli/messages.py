@@ -1,0 +1,13 @@
+"""Notes and errors on stderr, one line each."""
+
+import sys
+
+
+def say(note: str) -> None:
+    """A note on stderr."""
+    sys.stderr.write(f"attnviz: {one_line(note)}\n")
+
+
+def one_line(text: str) -> str:
+    """``text`` on one line, with control characters (file names may hold them) written as escapes."""
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)

@@ -1,0 +1,199 @@
+"""One map as a picture, without anything around it: what a sheet's panels and an export's files hold."""
+
+from typing import Any
+
+from PIL import Image
+
+from detr_attnviz.drawing import annotate, overlay
+from detr_attnviz.drawing.captions import amount, strongest
+from detr_attnviz.drawing.colormap import color_at
+from detr_attnviz.drawing.contour import contour_lines, draw_lines, level_of_mass
+from detr_attnviz.drawing.options import DrawingOptions, chosen
+from detr_attnviz.drawing.text import Rect
+from detr_attnviz.errors import ChoiceError
+from detr_attnviz.explanation import Explanation
+
+_LABELLED = 4
+_FAINTEST = 0.03
+
+
+def draw_one(
+    explanation: Explanation, index: int, options: DrawingOptions | None = None, **changes: Any
+) -> Image.Image:
+    """Map ``index`` in the chosen style at the original picture's size ("pair": two such), nothing around it.
+
+    Raises: ChoiceError when there is no such map, or no such drawing of it.
+    """
+    options = chosen(options, changes)
+    _check(explanation, index)
+    if options.style == "heatmap":
+        return heatmap_one(explanation, index, options)
+    return panel_picture(explanation, index, options, _rgb(explanation.image), ceilings(explanation, options)[index])
+
+
+def heatmap_one(
+    explanation: Explanation, index: int, options: DrawingOptions | None = None, **changes: Any
+) -> Image.Image:
+    """Map ``index`` alone at the original picture's size: a palette picture, unless cells without a number are hatched.
+
+    Raises: ChoiceError when there is no such map, and for "decoder-self", whose maps lie over queries.
+    """
+    options = chosen(options, changes)
+    _check(explanation, index)
+    _check_has_cells(explanation)
+    return _heatmap(explanation, index, options, explanation.image.size, ceilings(explanation, options)[index])
+
+
+def panel_picture(
+    explanation: Explanation, index: int, options: DrawingOptions, image: Image.Image, ceiling: float
+) -> Image.Image:
+    """Map ``index`` drawn on ``image``: the explanation's picture in RGB at the size wanted."""
+    if explanation.kind == "decoder-self":
+        return _queries(explanation, index, options, image, ceiling)
+    if options.style == "heatmap":
+        return _heatmap(explanation, index, options, image.size, ceiling).convert("RGB")
+    if options.style == "pair":
+        return _pair(explanation, index, options, image, ceiling)
+    if options.style == "contour":
+        drawn = _contours(explanation, index, options, image)
+    else:
+        values = explanation.maps[index]
+        levels = overlay.levels(values, explanation.grid, image.size, ceiling, options.smooth)
+        drawn = overlay.overlay(image, levels, options.cmap, options.alpha, options.fade)
+        drawn = overlay.hatch_missing(drawn, values, explanation.grid)
+    if options.box:
+        _mark(drawn, explanation, index)
+    return drawn
+
+
+def ceilings(explanation: Explanation, options: DrawingOptions) -> list[float]:
+    """The value at the top of each map's colours: its own peak, or the highest of all."""
+    peaks = [float(overlay.finite(values).max()) for values in explanation.maps]
+    return [max(peaks)] * len(peaks) if options.scale == "shared" and peaks else peaks
+
+
+def contour_colors(options: DrawingOptions) -> list[tuple[int, int, int]]:
+    """One colour a line, the brightest for the innermost."""
+    count = len(options.contours)
+    places = [round(235 - 125 * number / max(1, count - 1)) for number in range(count)]
+    colors = [color_at(options.cmap, place) for place in places]
+    return colors if options.contours_of == "mass" else colors[::-1]
+
+
+def size_of_panel(options: DrawingOptions, size: tuple[int, int]) -> tuple[int, int]:
+    """The size of one panel on pictures of ``size``."""
+    if options.style != "pair":
+        return size
+    step = _step_of_pair(size)
+    return size[0] + step[0], size[1] + step[1]
+
+
+def _heatmap(
+    explanation: Explanation, index: int, options: DrawingOptions, size: tuple[int, int], ceiling: float
+) -> Image.Image:
+    values = explanation.maps[index]
+    levels = overlay.levels(values, explanation.grid, size, ceiling, options.smooth)
+    return overlay.hatch_missing(overlay.heatmap(levels, options.cmap), values, explanation.grid)
+
+
+def _pair(
+    explanation: Explanation, index: int, options: DrawingOptions, image: Image.Image, ceiling: float
+) -> Image.Image:
+    boxed = image.copy()
+    _mark(boxed, explanation, index)
+    step = _step_of_pair(image.size)
+    both = Image.new("RGB", size_of_panel(options, image.size), annotate.WHITE)
+    both.paste(_heatmap(explanation, index, options, image.size, ceiling).convert("RGB"))
+    both.paste(boxed, step)
+    return both
+
+
+def _step_of_pair(size: tuple[int, int]) -> tuple[int, int]:
+    """Where the second picture of a pair starts: below a wide one, right of a tall one, a little apart."""
+    gap = max(2, round(min(size) * 0.02))
+    return (0, size[1] + gap) if size[0] >= size[1] else (size[0] + gap, 0)
+
+
+def _contours(explanation: Explanation, index: int, options: DrawingOptions, image: Image.Image) -> Image.Image:
+    values = explanation.maps[index]
+    drawn = overlay.hatch_missing(image.copy(), values, explanation.grid)
+    cells = overlay.finite(values)
+    if not cells.any() or cells.min() == cells.max():
+        return drawn  # no line has a place on a flat map; the caption says so
+    width = annotate.line_px(image.size) * 1.2
+    for share, color in sorted(
+        zip(options.contours, contour_colors(options), strict=True), reverse=options.contours_of == "mass"
+    ):
+        level = level_of_mass(cells, share) if options.contours_of == "mass" else share * float(cells.max())
+        draw_lines(drawn, contour_lines(cells, explanation.grid, image.size, level, options.smooth), color, width)
+    return drawn
+
+
+def _queries(
+    explanation: Explanation, index: int, options: DrawingOptions, image: Image.Image, ceiling: float
+) -> Image.Image:
+    """The chosen query's box, and the boxes of those it listens to: the more, the thicker, brighter and fuller."""
+    if options.style != "overlay":
+        raise ChoiceError(
+            f"style {options.style} has no form for decoder self-attention, whose maps lie over queries: "
+            "choose overlay (boxes by weight), or render heatmap (the matrix)"
+        )
+    values, chosen_one = explanation.maps[index], explanation.detections[index]
+    scale = _scale(explanation, image)
+    drawn = Image.blend(image, Image.new("RGB", image.size), 0.35 * min(1.0, options.alpha / 0.8))
+    line = annotate.line_px(image.size)
+    ranked = strongest(values, len(values))
+    for token in reversed(ranked):
+        share = min(1.0, float(values[token]) / ceiling)
+        if share >= _FAINTEST and explanation.everyone[token].index != chosen_one.index:
+            color = color_at(options.cmap, round(90 + 150 * share))
+            box = annotate.scaled(explanation.everyone[token].box, scale)
+            annotate.draw_box(drawn, box, color, max(1, round(line * (0.6 + 1.6 * share))), 0.35 + 0.65 * share)
+    own = annotate.scaled(chosen_one.box, scale)
+    annotate.draw_box(drawn, own, annotate.WHITE, round(line * 1.8))
+    taken: list[Rect] = []
+    own_weight = next(
+        (float(values[i]) for i, one in enumerate(explanation.everyone) if one.index == chosen_one.index), None
+    )
+    ending = "" if own_weight is None else f" → itself {amount(explanation, own_weight)}"
+    labels = [(chosen_one.name, own, ending)]
+    others = [token for token in ranked if explanation.everyone[token].index != chosen_one.index][:_LABELLED]
+    for token in others:
+        box = annotate.scaled(explanation.everyone[token].box, scale)
+        labels.append((explanation.everyone[token].name, box, f" {amount(explanation, float(values[token]))}"))
+    for name, box, tail in labels:
+        place = annotate.draw_label(drawn, name, box, taken, tail)
+        taken += [place] if place is not None else []
+    return drawn
+
+
+def _mark(drawn: Image.Image, explanation: Explanation, index: int) -> None:
+    scale = _scale(explanation, drawn)
+    if explanation.kind == "encoder":
+        x, y = explanation.points[index]
+        annotate.draw_point(drawn, ((x + 0.5) * scale[0], (y + 0.5) * scale[1]))
+    else:
+        annotate.draw_box(drawn, annotate.scaled(explanation.detections[index].box, scale))
+
+
+def _scale(explanation: Explanation, image: Image.Image) -> tuple[float, float]:
+    return image.width / explanation.image.width, image.height / explanation.image.height
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _check(explanation: Explanation, index: int) -> None:
+    if not len(explanation):
+        raise ChoiceError("no query was chosen, so there is nothing to draw: lower the threshold or name queries")
+    if not -len(explanation) <= index < len(explanation):
+        raise ChoiceError(f"map {index} does not exist: maps are 0–{len(explanation) - 1}")
+
+
+def _check_has_cells(explanation: Explanation) -> None:
+    if explanation.kind == "decoder-self":
+        raise ChoiceError(
+            "decoder self-attention lies over queries, not over the picture, so one query has no heat map: "
+            "choose style overlay, or render heatmap for the matrix of all"
+        )

@@ -1,0 +1,83 @@
+"""An explanation as one composed picture: a panel per query or point, with the words that it needs."""
+
+from typing import Any
+
+from PIL import Image
+
+from detr_attnviz.drawing import mosaic, panels
+from detr_attnviz.drawing.captions import amount, caption, heading, unit
+from detr_attnviz.drawing.matrix import draw_matrix
+from detr_attnviz.drawing.mosaic import Legend
+from detr_attnviz.drawing.options import DrawingOptions, chosen
+from detr_attnviz.errors import ChoiceError
+from detr_attnviz.explanation import Explanation
+
+_SMALLEST_READABLE_PX = 480
+_LONGEST_STRIP_PX = 2000
+_THINNEST_PX = 64
+_PIXEL_ART_PX = 64
+
+
+def render(explanation: Explanation, options: DrawingOptions | None = None, **changes: Any) -> Image.Image:
+    """A sheet with one panel per chosen query (or point): picture, label, score, query, box, range and colour bar.
+
+    ``changes`` replace single options: ``render(explanation, style="pair", cmap="viridis")``.
+
+    Raises: ChoiceError when nothing was chosen to draw, or an option does not exist.
+    """
+    options = chosen(options, changes)
+    if not len(explanation):
+        raise ChoiceError("no query was chosen, so there is nothing to draw: lower the threshold or name queries")
+    if explanation.kind == "decoder-self" and options.style == "heatmap":
+        return draw_matrix(explanation, options)
+    tops = panels.ceilings(explanation, options)
+    size = explanation.image.size
+    layout = mosaic.plan(
+        [caption(explanation, index) for index in range(len(explanation))],
+        heading(explanation),
+        legend(explanation, options, max(tops)),
+        lambda longest: panels.size_of_panel(options, _fitted(size, longest)),
+        options.panel_px or _first_panel_px(size, len(explanation)),
+        options.sheet_px,
+        options.columns,
+    )
+    image = _resized(explanation.image, _fitted(size, layout.longest_px))
+    pictures = [panels.panel_picture(explanation, index, options, image, top) for index, top in enumerate(tops)]
+    return mosaic.paint(layout, pictures, options.cmap)
+
+
+def legend(explanation: Explanation, options: DrawingOptions, top: float) -> Legend:
+    """How to read the colours of these options; ``top`` is the highest value of all maps."""
+    if options.style == "contour" and explanation.kind != "decoder-self":
+        what = "of the map inside" if options.contours_of == "mass" else "of the peak"
+        names = [f"{100 * share:g} % {what}" for share in options.contours]
+        return Legend(keys=tuple(zip(panels.contour_colors(options), names, strict=True)))
+    if options.scale == "each" and len(explanation) > 1:
+        return Legend("0", "peak", "of each map, given below it")
+    return Legend("0", amount(explanation, top), unit(explanation))
+
+
+def _first_panel_px(size: tuple[int, int], count: int) -> int:
+    """The picture's own longest side within what is readable and what a sheet of ``count`` panels can hold."""
+    most = 960 if count == 1 else 720 if count <= 4 else 560
+    longest = min(max(max(size), _SMALLEST_READABLE_PX), most)
+    strip = min(_THINNEST_PX * max(size) // min(size), _LONGEST_STRIP_PX)
+    return max(longest, strip)
+
+
+def _fitted(size: tuple[int, int], longest: int) -> tuple[int, int]:
+    """``size`` at this longest side; pictures of few pixels grow by a whole factor, so that pixels stay square."""
+    if max(size) <= _PIXEL_ART_PX:
+        factor = max(1, longest // max(size))
+        return size[0] * factor, size[1] * factor
+    scale = longest / max(size)
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+
+
+def _resized(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+    rgb = image if image.mode == "RGB" else image.convert("RGB")
+    if rgb.size == size:
+        return rgb
+    if max(rgb.size) <= _PIXEL_ART_PX:
+        return rgb.resize(size, Image.Resampling.NEAREST)
+    return rgb.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)

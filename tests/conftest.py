@@ -1,0 +1,28 @@
+"""Shapes in signatures are checked while tests run, and every test draws its random numbers from a fixed seed."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from jaxtyping import install_import_hook
+
+with install_import_hook(
+    [
+        "detr_attnviz.checkpoints.packed",
+        "detr_attnviz.recording.records",
+        "detr_attnviz.trace",
+    ],
+    "beartype.beartype",
+):
+    import detr_attnviz.trace  # noqa: F401
+
+import torch
+
+PARITY = Path(__file__).parent / "parity"
+
+
+@pytest.fixture(autouse=True)
+def _seeded() -> Iterator[None]:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        yield

@@ -1,0 +1,207 @@
+"""Hooks see everything, change nothing and go away."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.testing import assert_close
+
+from detr_attnviz.errors import CaptureError, ChoiceError
+from detr_attnviz.recording.hooks import capture, record
+from detr_attnviz.sites import AttentionCall, AttentionSite
+
+
+class Fork(nn.Module):
+    """A detector's decoder of one's own."""
+
+    def __init__(self, *, fails: bool = False, in_place: bool = False) -> None:
+        super().__init__()
+        self.attend = nn.MultiheadAttention(8, 2, batch_first=True)
+        self.look = nn.MultiheadAttention(8, 4, batch_first=True)
+        self.fails = fails
+        self.in_place = in_place
+
+    def forward(self, x: Tensor, memory: Tensor) -> Tensor:
+        attended, _ = self.attend(x, x, x, need_weights=False)
+        if self.in_place:
+            x.add_(1.0)
+        if self.fails:
+            raise RuntimeError("the model broke")
+        looked, _ = self.look(attended, memory, memory)
+        return attended + looked
+
+
+def hooks_in(module: nn.Module) -> int:
+    return sum(len(part._forward_hooks) + ("forward" in part.__dict__) for part in module.modules())
+
+
+def test_sites_are_named_as_in_the_module() -> None:
+    with torch.no_grad(), capture(Fork()) as records:
+        pass
+    assert list(records) == []
+    fork = Fork()
+    with torch.no_grad(), capture(fork) as records:
+        fork(torch.randn(1, 3, 8), torch.randn(1, 5, 8))
+    assert list(records) == ["attend", "look"]
+    assert records["look"].map().shape == (1, 4, 3, 5)
+
+
+def test_output_is_the_same_to_the_bit() -> None:
+    fork, x, memory = Fork(), torch.randn(2, 3, 8), torch.randn(2, 5, 8)
+    with torch.no_grad():
+        plain = fork(x, memory)
+        with capture(fork):
+            captured = fork(x, memory)
+    assert torch.equal(plain, captured)
+
+
+def test_hooks_go_away() -> None:
+    fork = Fork()
+    with capture(fork):
+        assert hooks_in(fork) == 2
+    assert hooks_in(fork) == 0
+
+
+def test_hooks_go_away_even_when_forward_raises() -> None:
+    fork = Fork(fails=True)
+    with pytest.raises(RuntimeError, match="the model broke"), capture(fork):
+        fork(torch.randn(1, 3, 8), torch.randn(1, 5, 8))
+    assert hooks_in(fork) == 0
+
+
+def test_two_captures_nest() -> None:
+    fork, x, memory = Fork(), torch.randn(1, 3, 8), torch.randn(1, 5, 8)
+    with torch.no_grad(), capture(fork) as outer:
+        with capture(fork) as inner:
+            fork(x, memory)
+        first = inner["look"].map()
+        fork(x + 1, memory)
+    assert_close(inner["look"].map(), first)
+    assert not torch.allclose(outer["look"].map(), first)
+    assert hooks_in(fork) == 0
+
+
+def test_users_own_hooks_stay() -> None:
+    fork = Fork()
+    handle = fork.look.register_forward_hook(lambda *_: None)
+    with capture(fork):
+        pass
+    assert hooks_in(fork) == 1
+    handle.remove()
+
+
+def test_keep_all_keeps_every_call() -> None:
+    fork, memory = Fork(), torch.randn(1, 5, 8)
+    with torch.no_grad(), capture(fork, keep="all") as records:
+        for _ in range(3):
+            fork(torch.randn(1, 3, 8), memory)
+    maps = [call.map() for call in records.calls("look")]
+    assert len(maps) == 3
+    assert not torch.allclose(maps[0], maps[2])
+    assert_close(records["look"].map(), maps[2])
+
+
+def test_keep_must_be_last_or_all() -> None:
+    with pytest.raises(ChoiceError, match="'last' or 'all'"), capture(Fork(), keep="some"):
+        pass
+
+
+def test_copy_survives_changes_in_place() -> None:
+    fork, x, memory = Fork(in_place=True), torch.randn(1, 3, 8), torch.randn(1, 5, 8)
+    before = x.clone()
+    with torch.no_grad(), capture(fork) as records:
+        fork(x, memory)
+    expected = fork.attend(before, before, before, average_attn_weights=False)[1]
+    assert_close(records["attend"].map(), expected.detach(), atol=1e-6, rtol=0)
+
+
+def test_without_copy_a_change_in_place_is_noticed() -> None:
+    fork = Fork(in_place=True)
+    with torch.no_grad(), capture(fork, copy=False) as records:
+        fork(torch.randn(1, 3, 8), torch.randn(1, 5, 8))
+    with pytest.raises(CaptureError, match="changed in place.*copy=True"):
+        records["attend"].map()
+    assert records["look"].map().shape == (1, 4, 3, 5)
+
+
+def test_weights_changed_by_a_training_step_are_noticed() -> None:
+    fork = Fork()
+    optimizer = torch.optim.SGD(fork.parameters(), lr=0.1)
+    with capture(fork) as records:
+        fork(torch.randn(1, 3, 8), torch.randn(1, 5, 8)).sum().backward()
+    optimizer.step()
+    with pytest.raises(CaptureError, match="weights of attention changed"):
+        records["look"].map()
+
+
+def test_gradients_flow_through_the_captured_forward() -> None:
+    fork, x, memory = Fork(), torch.randn(1, 3, 8), torch.randn(1, 5, 8)
+    fork(x, memory).sum().backward()
+    plain = fork.look.in_proj_weight.grad
+    fork.zero_grad()
+    with capture(fork) as records:
+        fork(x, memory).sum().backward()
+    assert torch.equal(plain, fork.look.in_proj_weight.grad)  # type: ignore[arg-type]
+    assert not records["look"].map().requires_grad
+
+
+def test_module_without_attention_is_refused() -> None:
+    with pytest.raises(CaptureError, match=r"no nn\.MultiheadAttention.*AttentionSite"), capture(nn.Linear(2, 2)):
+        pass
+
+
+def test_unknown_site_names_the_near_ones() -> None:
+    fork = Fork()
+    with torch.no_grad(), capture(fork) as records:
+        fork(torch.randn(1, 3, 8), torch.randn(1, 5, 8))
+    with pytest.raises(ChoiceError, match="no site 'lok' here; there are look"):
+        records["lok"]
+    assert "lok" not in records
+
+
+def test_site_not_reached_says_so() -> None:
+    with capture(Fork()) as records, pytest.raises(KeyError, match="no forward reached it"):
+        records["look"]
+
+
+@pytest.mark.parametrize("norm_first", [False, True])
+@pytest.mark.parametrize("padding", [False, True])
+@pytest.mark.parametrize("batch_first", [False, True])
+@pytest.mark.filterwarnings("ignore:enable_nested_tensor is True:UserWarning")
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors:UserWarning")
+def test_fused_encoder_layers_keep_their_output_and_are_recorded(
+    norm_first: bool, padding: bool, batch_first: bool
+) -> None:
+    layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=batch_first, norm_first=norm_first, dropout=0.0)
+    model = nn.TransformerEncoder(layer, 2).eval()
+    for part in model.parameters():
+        nn.init.normal_(part, std=0.3)
+    x = torch.randn(2, 5, 8) if batch_first else torch.randn(5, 2, 8)
+    mask = torch.tensor([[False] * 5, [False, False, False, True, True]]) if padding else None
+    with torch.no_grad():
+        plain = model(x, src_key_padding_mask=mask)
+        with capture(model) as records:
+            captured = model(x, src_key_padding_mask=mask)
+    assert torch.equal(plain, captured)
+    assert list(records) == ["layers.0.self_attn", "layers.1.self_attn"]
+    with torch.enable_grad(), capture(model) as slow:  # with gradients there is no fused path
+        model(x, src_key_padding_mask=mask)
+    valid = slice(0, 3) if padding else slice(None)
+    for name in records:
+        assert_close(records[name].map()[1, :, valid], slow[name].map()[1, :, valid], atol=1e-5, rtol=0)
+
+
+def test_site_with_a_reader_of_its_own() -> None:
+    class Dot(nn.Module):
+        def forward(self, q: Tensor, k: Tensor) -> Tensor:
+            return (q @ k.T).softmax(-1)
+
+    def read(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> AttentionCall:
+        return AttentionCall(args[0][None, None], kwargs["k"][None, None], scale=1.0)
+
+    dot, q, k = Dot(), torch.randn(2, 4), torch.randn(3, 4)
+    with record([AttentionSite("mine", "decoder-cross", 0, dot, read)]) as records:
+        expected = dot(q, k=k)
+    assert_close(records["mine"].map()[0, 0], expected)

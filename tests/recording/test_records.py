@@ -1,0 +1,56 @@
+"""Asking a record: chosen queries, heads and columns."""
+
+import pytest
+import torch
+from torch import nn
+from torch.testing import assert_close
+
+from detr_attnviz.errors import ChoiceError
+from detr_attnviz.recording import records as records_file
+from detr_attnviz.recording.hooks import capture
+from detr_attnviz.recording.records import DenseRecord
+
+
+@pytest.fixture
+def masked_record() -> DenseRecord:
+    module = nn.MultiheadAttention(12, 3)
+    query, key = torch.randn(4, 2, 12), torch.randn(7, 2, 12)
+    with torch.no_grad(), capture(module) as records:
+        module(query, key, key, attn_mask=torch.randn(6, 4, 7))
+    return records["MultiheadAttention"]
+
+
+def test_sizes(masked_record: DenseRecord) -> None:
+    sizes = (masked_record.batch, masked_record.heads, masked_record.queries, masked_record.tokens)
+    assert sizes == (2, 3, 4, 7)
+
+
+def test_nbytes_counts_each_tensor_once(masked_record: DenseRecord) -> None:
+    assert masked_record.nbytes == 4 * (4 * 2 * 12 + 7 * 2 * 12 + 6 * 4 * 7)
+
+
+def test_chosen_queries_and_heads_are_parts_of_the_whole(masked_record: DenseRecord) -> None:
+    whole = masked_record.map()
+    assert_close(masked_record.map([3, 0], [2]), whole[:, [2]][:, :, [3, 0]])
+    assert_close(masked_record.map(heads=[1, 0]), whole[:, [1, 0]])
+
+
+def test_columns_are_columns_whatever_the_chunks(masked_record: DenseRecord, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(records_file, "_COLUMN_CHUNK_VALUES", 50)
+    assert_close(masked_record.columns([6, 1], [0, 2]), masked_record.map()[:, [0, 2]][..., [6, 1]])
+
+
+@pytest.mark.parametrize(
+    ("queries", "heads", "words"),
+    [([4], None, "no query 4: query must be in 0–3"), ([-1], None, "no query -1"), (None, [3], "head must be in 0–2")],
+)
+def test_index_out_of_range_names_the_range(
+    masked_record: DenseRecord, queries: list[int] | None, heads: list[int] | None, words: str
+) -> None:
+    with pytest.raises(ChoiceError, match=words):
+        masked_record.map(queries, heads)
+
+
+def test_token_out_of_range(masked_record: DenseRecord) -> None:
+    with pytest.raises(ChoiceError, match="token must be in 0–6"):
+        masked_record.columns([7])
