@@ -39,7 +39,7 @@ def load(
 
     Raises: CheckpointError, DownloadError, ChoiceError.
     """
-    note = ()
+    note: tuple[str, ...] = ()
     if source is None:
         source, why = default_source()
         note = (why,)
@@ -60,7 +60,7 @@ def find_device(name: str) -> torch.device:
         device = torch.device(name)
     except RuntimeError:
         raise ChoiceError(f"no device {name!r}: choose auto, cpu, cuda, cuda:N or mps") from None
-    is_there = {"cpu": True, "mps": has_mps, "cuda": (device.index or 0) < torch.cuda.device_count()}
+    is_there = {"cpu": True, "mps": has_mps, "cuda": 0 <= (device.index or 0) < torch.cuda.device_count()}
     if not is_there.get(device.type, False):
         raise ChoiceError(f"device {name} is not available here; choose auto or cpu")
     return device

@@ -86,7 +86,7 @@ class Trace:
         maps = self._map(site, queries, heads, direction)
         if kind == "decoder-self":
             return maps
-        return maps.unflatten(-1, (self.grid.rows, self.grid.cols))
+        return maps.view(*maps.shape[:2], self.grid.rows, self.grid.cols)
 
     def _map(
         self, site: str, queries: Sequence[int] | None, heads: Sequence[int] | None, direction: Direction

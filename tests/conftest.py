@@ -6,15 +6,8 @@ from pathlib import Path
 import pytest
 from jaxtyping import install_import_hook
 
-with install_import_hook(
-    [
-        "detr_attnviz.checkpoints.packed",
-        "detr_attnviz.recording.records",
-        "detr_attnviz.trace",
-    ],
-    "beartype.beartype",
-):
-    import detr_attnviz.trace  # noqa: F401
+with install_import_hook(["detr_attnviz.checkpoints.packed", "detr_attnviz.recording.records"], "beartype.beartype"):
+    import detr_attnviz.recording.records  # noqa: F401
 
 import torch
 

@@ -70,7 +70,7 @@ class DetrConfig:
 
     @property
     def backbone_name(self) -> str:
-        """``resnet50``, ``resnext50_32x4d``, ``wide_resnet50_2`` …, or a description such as ``slim resnet (1,2,2,1)``."""
+        """``resnet50``, ``resnext50_32x4d``, ``wide_resnet50_2`` …, or in words: ``slim resnet (1,2,2,1)``."""
         depth = _DEPTHS.get((self.bottleneck, self.blocks))
         usual = not self.bottleneck or self.expansion == 4
         if depth and usual and self.groups == 1 and self.width_per_group == 64:
@@ -165,25 +165,37 @@ def _saved_heads(args: Mapping[str, object]) -> int | None:
     encoder, decoder = (_whole(args.get(f"{side}_attention_heads")) for side in ("encoder", "decoder"))
     if encoder and decoder and encoder != decoder:
         raise CheckpointError(
-            f"config.json says {encoder} heads in the encoder and {decoder} in the decoder; expected one number for both"
+            f"config.json says {encoder} heads in the encoder, {decoder} in the decoder; expected one number for both"
         )
     return _whole(args.get("nheads")) or encoder or decoder
 
 
 def _dilation(args: Mapping[str, object], official: zoo.Known | None, option: bool | None, notes: list[str]) -> bool:
-    saved = args.get("dilation")
+    saved = _saved_dilation(args)
     if option is not None:
-        if isinstance(saved, bool) and saved != option:
+        if saved is not None and saved != option:
             notes.append(
                 f"last stage {_dilated(option)} as the option says, although the checkpoint says {_dilated(saved)}"
             )
         return option
-    if isinstance(saved, (bool, int)):
-        return bool(saved)
+    if saved is not None:
+        return saved
     if official is not None:
         return official.dilation
     notes.append("last stage not dilated, assumed (the checkpoint does not say): --dilation changes it")
     return False
+
+
+def _saved_dilation(args: Mapping[str, object]) -> bool | None:
+    """What a training script or a Hugging Face configuration says; the latter may only say it as ``output_stride``."""
+    saved = args.get("dilation")
+    if isinstance(saved, (bool, int)):
+        return bool(saved)
+    for place in ("backbone_kwargs", "backbone_config"):
+        options = args.get(place)
+        if isinstance(options, Mapping) and options.get("output_stride"):
+            return bool(options["output_stride"] == 16)
+    return False if "model_type" in args else None
 
 
 def _dilated(value: bool) -> str:

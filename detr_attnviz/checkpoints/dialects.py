@@ -29,7 +29,7 @@ PLACEHOLDERS: Mapping[str, str] = {
 }
 
 IGNORED = ("total_ops", "total_params", "num_batches_tracked", "pixel_mean", "pixel_std", "empty_weight")
-"""Last parts of keys that hold no weight: profilers' and batch norms' counters, detectron2's and the loss's constants."""
+"""Last parts of keys that hold no weight: counters of profilers and batch norms, constants."""
 
 UNUSED_CLASSIFIER = r"backbone\.(?:0\.body\.|0\.backbone\.|(?:conv_encoder\.)?model\.)?fc\.(?:weight|bias)"
 """The classifier of a ResNet whose last layer was left in."""

@@ -129,7 +129,7 @@ def _check_placed(placed: Mapping[str, str], tensors: Mapping[str, Tensor]) -> N
 
 
 def _join_attention(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], set[str]]:
-    """Replace each ``X.q.weight``, ``X.k.weight``, ``X.v.weight`` by ``X.in_proj_weight``; return also what lacked its mates."""
+    """Replace each ``X.q.weight``, ``X.k.weight``, ``X.v.weight`` by ``X.in_proj_weight``; also return the rest."""
     joined: dict[str, Tensor] = {}
     parts: dict[str, dict[str, Tensor]] = defaultdict(dict)
     for name, tensor in tensors.items():

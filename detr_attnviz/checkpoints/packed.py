@@ -136,7 +136,7 @@ def per_head(weight: Float[Tensor, "rows *width"], heads: int) -> Float[Tensor, 
         ChoiceError: the head count does not divide the rows.
     """
     check_heads(weight.shape[0], heads)
-    return weight.unflatten(0, (heads, -1))
+    return weight.unflatten(0, (heads, -1))  # type: ignore[no-any-return]
 
 
 def join_heads(blocks: Float[Tensor, "heads dim *width"]) -> Float[Tensor, "rows *width"]:
@@ -151,7 +151,7 @@ def per_head_out(weight: Float[Tensor, "width cols"], heads: int) -> Float[Tenso
         ChoiceError: the head count does not divide the columns.
     """
     check_heads(weight.shape[1], heads)
-    return weight.unflatten(1, (heads, -1)).transpose(0, 1)
+    return weight.unflatten(1, (heads, -1)).transpose(0, 1)  # type: ignore[no-any-return]
 
 
 def check_heads(width: int, heads: int) -> None:

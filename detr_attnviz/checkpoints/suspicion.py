@@ -1,6 +1,7 @@
 """Says what a file is when it is not a checkpoint, and which Python objects a pickle asks for, without running it."""
 
 import pickletools
+import re
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,9 +32,12 @@ TEXT_SIGNATURES: tuple[tuple[bytes, str], ...] = (
     (b"{", "a JSON text"),
 )
 
-PLAIN_GLOBALS = frozenset(
-    {"collections.OrderedDict", "collections.Counter", "argparse.Namespace", "_codecs.encode", "builtins.set"}
+PLAIN = re.compile(
+    r"collections\.(OrderedDict|Counter)|argparse\.Namespace|pathlib\..+|_codecs\.encode|builtins\.(set|bytearray|complex)"
+    r"|torch\.(_utils\._rebuild_\w+|\w*Storage|storage\.\w*Storage|Size|Tensor|device|nn\.parameter\.Parameter)"
+    r"|torch\.(u?int|float|bfloat|complex|bool|half|double|long|short|q)\w*|torch\._tensor\._rebuild_from_type_v2"
 )
+"""What plain weights ask for; only used to find the culprit in a file that torch has already refused."""
 
 
 def other_kind(head: bytes) -> str | None:
@@ -47,11 +51,8 @@ def other_kind(head: bytes) -> str | None:
 
 def suspicious_globals(path: Path) -> tuple[str, ...]:
     """Names of the Python objects that a pickled file asks for beyond plain weights, sorted; empty if unreadable."""
-    return tuple(sorted(name for name in set(_globals_of_file(path)) if not _is_plain(name)))
-
-
-def _is_plain(name: str) -> bool:
-    return name in PLAIN_GLOBALS or name.startswith(("torch.", "pathlib."))
+    names = {name.replace("__builtin__.", "builtins.") for name in _globals_of_file(path)}
+    return tuple(sorted(name for name in names if not PLAIN.fullmatch(name)))
 
 
 def _globals_of_file(path: Path) -> Iterator[str]:

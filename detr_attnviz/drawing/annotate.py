@@ -46,7 +46,7 @@ def draw_box(
 def draw_point(image: Image.Image, point: tuple[float, float], color: Color = WHITE) -> None:
     """A cross-hair with a gap in its middle, so that the place itself stays visible."""
     line = line_px(image.size)
-    reach, gap = 7 * line, 2 * line
+    reach, gap = 9 * line, 3 * line
     x, y = point
     pen = ImageDraw.Draw(image)
     for thickness, extra, ink in ((line + 2 * max(1, line // 2), max(1, line // 2), _DARK), (line, 0, color)):
@@ -63,7 +63,7 @@ def draw_label(image: Image.Image, text: str, box: Rect, taken: Sequence[Rect] =
     """
     face = font(text_px(image.size))
     pad = max(2, round(face.size * 0.28))
-    words = shorten(clean(text), face, image.width - 2 * pad, tail)
+    words = shorten(clean(text), face, min(image.width - 2 * pad, max(image.width / 2, 8 * face.size)), tail)
     size = (math.ceil(width_of(words, face)) + 2 * pad, line_height(face) + pad // 2)
     if not words or size[0] > image.width or size[1] > image.height:
         return None

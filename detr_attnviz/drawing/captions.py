@@ -6,9 +6,11 @@ import numpy as np
 from jaxtyping import Float
 
 from detr_attnviz.detections import Detection
+from detr_attnviz.drawing.text import ELLIPSIS, NO_BREAK, clean
 from detr_attnviz.explanation import Explanation
 
 _STRONGEST = 5
+_BRIEF = 24
 _ATTENTION_METHODS = ("raw", "rollout")
 _PICTURE_KEYS = ("picture", "image")
 
@@ -34,14 +36,19 @@ def caption(explanation: Explanation, index: int) -> Caption:
     if explanation.kind == "decoder-self":
         notes.insert(0, _listens_to(explanation, index))
     notes.insert(0, f"query {detection.index} · box {_box(detection)}")
-    return Caption(detection.name, f" {detection.score:.2f}", tuple(notes))
+    return Caption(name_of(detection), f" {detection.score:.2f}", tuple(notes))
+
+
+def name_of(detection: Detection) -> str:
+    """The name as one line, or the label's number where it has none."""
+    return clean(detection.name) or f"class {detection.label}"
 
 
 def heading(explanation: Explanation) -> tuple[str, ...]:
     """A title, and quieter lines: picture, site, method, checkpoint, and a "note" of the provenance."""
     about = explanation.provenance
     picture = next((about[key] for key in _PICTURE_KEYS if key in about), "")
-    checkpoint = about.get("checkpoint", "")
+    checkpoint = f"{about.get('checkpoint', '')} {about.get('checkpoint_sha256', '')[:8]}".strip()
     parts = [
         picture.replace("\\", "/").rsplit("/", 1)[-1],
         explanation.site,
@@ -54,7 +61,7 @@ def heading(explanation: Explanation) -> tuple[str, ...]:
 
 def amount(explanation: Explanation, value: float) -> str:
     """A map's value with its unit: attention weights in percent, relevance as a plain number."""
-    return f"{100 * value:.3g} %" if explanation.method in _ATTENTION_METHODS else f"{value:.3g}"
+    return f"{100 * value:.3g}{NO_BREAK}%" if explanation.method in _ATTENTION_METHODS else f"{value:.3g}"
 
 
 def unit(explanation: Explanation) -> str:
@@ -98,7 +105,8 @@ def _range(explanation: Explanation, values: Float[np.ndarray, "..."]) -> str:
         parts.append(f"{_cells(explanation, int((known < 0).sum()))} below zero, drawn as 0")
     if holes:
         kind = "NaN" if int(np.isnan(values).sum()) == holes else "NaN or infinite"
-        parts.append(f"{_cells(explanation, holes)} {'is' if holes == 1 else 'are'} {kind}")
+        seen = "" if explanation.kind == "decoder-self" else " (hatched)"
+        parts.append(f"{_cells(explanation, holes)} {'is' if holes == 1 else 'are'} {kind}{seen}")
     return ", ".join(parts)
 
 
@@ -112,9 +120,13 @@ def _listens_to(explanation: Explanation, index: int) -> str:
     named = []
     for token in strongest(values):
         other = explanation.everyone[token]
-        name = "itself" if other.index == chosen.index else f"{other.name} ({other.index})"
-        named.append(f"{name} {amount(explanation, float(values[token]))}")
+        name = "itself" if other.index == chosen.index else f"{_brief(name_of(other))} ({other.index})"
+        named.append(f"{name} {amount(explanation, float(values[token]))}".replace(" ", NO_BREAK))
     return "listens to " + ", ".join(named) if named else "listens to nobody"
+
+
+def _brief(name: str) -> str:
+    return name if len(name) <= _BRIEF else name[: _BRIEF - 1].rstrip() + ELLIPSIS
 
 
 def _box(detection: Detection) -> str:

@@ -5,12 +5,13 @@ The lines are found as points, not pixels, so a vector figure can use them as we
 
 from collections import defaultdict
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Bool, Float
 from PIL import Image, ImageDraw
 
-from detr_attnviz.drawing.overlay import Smooth, finite, upsample
+from detr_attnviz.drawing.overlay import Smooth, upsample
 from detr_attnviz.grid import Grid
 
 Line = list[tuple[float, float]]
@@ -43,29 +44,38 @@ _SIDES = {
 }
 
 
-def level_of_mass(values: Float[np.ndarray, "rows cols"], share: float) -> float:
-    """The value whose cells and higher ones are the fewest that hold ``share`` of the map's sum."""
-    ranked = np.sort(finite(values).ravel().astype(np.float64))[::-1]
-    held = ranked.cumsum()
-    # A rounding error must not ask for one cell more than the share needs.
-    return float(ranked[np.searchsorted(held, share * held[-1] * (1 - 1e-9))])
-
-
-def contour_lines(
+def contours(
     values: Float[np.ndarray, "rows cols"],
     grid: Grid,
     size: tuple[int, int],
-    level: float,
+    shares: Sequence[float],
+    of: Literal["mass", "peak"] = "mass",
     smooth: Smooth = "bicubic",
-) -> list[Line]:
-    """Where the map, drawn at ``size`` (width, height), crosses ``level``: lists of (x, y); a loop ends as it began."""
-    steps_x, steps_y = (_lattice(extent, pixels) for extent, pixels in zip(grid.extent[::-1], size, strict=True))
-    field = np.pad(upsample(values, grid, (steps_x, steps_y), smooth).astype(np.float64), 1, mode="edge")
-    xs, ys = _positions(steps_x, size[0]), _positions(steps_y, size[1])
-    return [
-        [(float(np.interp(x, range(len(xs)), xs)), float(np.interp(y, range(len(ys)), ys))) for x, y in line]
-        for line in marching_squares(field, level)
-    ]
+) -> list[list[Line]]:
+    """Per share, the lines around what is highest: points (x, y) at ``size`` (width, height); a loop ends as it began.
+
+    "mass": the smallest area that holds the share of the map's sum; "peak": what is above the share of the peak.
+    Both are taken of the map as it is drawn, between cells too, so that a line is right for the eye.
+    """
+    steps = [_lattice(extent, pixels) for extent, pixels in zip(grid.extent[::-1], size, strict=True)]
+    field = upsample(values, grid, (steps[0], steps[1]), smooth).astype(np.float64)
+    xs, ys = _positions(steps[0], size[0]), _positions(steps[1], size[1])
+    padded = np.pad(field, 1, mode="edge")
+    found = []
+    for share in shares:
+        level = level_of_mass(field, share) if of == "mass" else share * float(field.max())
+        lines = marching_squares(padded, level) if level > 0 else []
+        found.append([[(_between(xs, x), _between(ys, y)) for x, y in line] for line in lines])
+    return found
+
+
+def level_of_mass(field: Float[np.ndarray, "height width"], share: float) -> float:
+    """The value from which upwards the fewest places hold ``share`` of the sum."""
+    ranked = np.sort(field, axis=None)[::-1]
+    held = ranked.cumsum()
+    # A rounding error must not ask for one place more than the share needs.
+    place = int(np.searchsorted(held, share * held[-1] * (1 - 1e-9)))
+    return float(ranked[min(place, ranked.size - 1)])
 
 
 def marching_squares(field: Float[np.ndarray, "height width"], level: float) -> list[Line]:
@@ -150,11 +160,16 @@ def _crossing(field: Float[np.ndarray, "height width"], level: float, side: int)
     first = field[row, col]
     second = field[row + 1, col] if is_below else field[row, col + 1]
     share = float((level - first) / (second - first))
-    return (col, row + share) if is_below else (col + share, row)
+    return (float(col), row + share) if is_below else (col + share, float(row))
 
 
 def _lattice(extent: float, pixels: int) -> int:
     return max(2, min(round(extent * _STEPS_PER_CELL), _MOST_STEPS, pixels))
+
+
+def _between(places: list[float], step: float) -> float:
+    low = min(int(step), len(places) - 2)
+    return places[low] + (places[low + 1] - places[low]) * (step - low)
 
 
 def _positions(steps: int, pixels: int) -> list[float]:

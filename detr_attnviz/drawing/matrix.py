@@ -6,9 +6,9 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from detr_attnviz.drawing import mosaic, overlay
-from detr_attnviz.drawing.captions import Caption, amount, heading, strongest, unit
+from detr_attnviz.drawing.captions import Caption, amount, heading, name_of, strongest, unit
 from detr_attnviz.drawing.options import DrawingOptions
-from detr_attnviz.drawing.text import clean, font, line_height, shorten, width_of
+from detr_attnviz.drawing.text import font, line_height, shorten, width_of
 from detr_attnviz.explanation import Explanation
 from detr_attnviz.grid import Grid
 
@@ -23,7 +23,7 @@ _PAPER = (255, 255, 255)
 
 def draw_matrix(explanation: Explanation, options: DrawingOptions) -> Image.Image:
     """The sheet of a "decoder-self" explanation in style "heatmap"; cells without a number are hatched."""
-    tops = [float(overlay.finite(values[None]).max()) for values in explanation.maps]
+    tops = [float(overlay.finite(values).max()) for values in explanation.maps]
     shared = options.scale == "shared" or len(explanation) == 1
     picture = _framed(explanation, options, [max(tops)] * len(tops) if shared else tops)
     legend = (
@@ -33,7 +33,9 @@ def draw_matrix(explanation: Explanation, options: DrawingOptions) -> Image.Imag
     )
     words = Caption("rows: chosen queries · columns: the queries that they listen to", notes=_remarks(explanation))
     longest = max(picture.size)
-    layout = mosaic.plan([words], heading(explanation), legend, lambda _: picture.size, longest, 10 * longest)
+    layout = mosaic.plan(
+        [words], heading(explanation), legend, lambda _: picture.size, longest, 10 * longest, 1, _TEXT_PX
+    )
     return mosaic.paint(layout, [picture], options.cmap)
 
 
@@ -42,7 +44,7 @@ def _framed(explanation: Explanation, options: DrawingOptions, tops: list[float]
     face = font(_TEXT_PX)
     pad = _TEXT_PX // 2
     names = [
-        shorten(f"{one.index} {clean(one.name)}", face, _LONGEST_NAME, f" {one.score:.2f}")
+        shorten(f"{one.index} {name_of(one)}", face, _LONGEST_NAME, f" {one.score:.2f}")
         for one in explanation.detections
     ]
     peaks = [_peak(explanation, index) for index in range(len(explanation))]

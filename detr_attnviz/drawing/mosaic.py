@@ -12,14 +12,14 @@ from PIL import Image, ImageDraw
 
 from detr_attnviz.drawing.captions import Caption
 from detr_attnviz.drawing.colormap import table
-from detr_attnviz.drawing.text import Rect, clean, font, line_height, rect_of, shorten, width_of, wrap
+from detr_attnviz.drawing.text import Rect, baseline_px, clean, font, line_height, rect_of, shorten, width_of, wrap
 
 Color = tuple[int, int, int]
 
 _PAPER: Color = (255, 255, 255)
 _INK: Color = (28, 28, 30)
 _QUIET: Color = (98, 98, 104)
-_GOOD_ASPECT = 1.45
+_GOOD_ASPECT = 1.6
 _SMALLEST_TEXT, _LARGEST_TEXT = 13, 30
 _SMALLEST_PANEL = 48
 
@@ -72,6 +72,7 @@ def plan(
     longest_px: int,
     sheet_px: int,
     columns: int | None = None,
+    text_px: int | None = None,
 ) -> Layout:
     """A sheet with one place per caption.
 
@@ -79,7 +80,7 @@ def plan(
     the sheet's longest side is at most ``sheet_px`` (or panels are as small as they may be).
     """
     while True:
-        layout = _plan_at(longest_px, picture_size(longest_px), captions, heading, legend, columns)
+        layout = _plan_at(longest_px, picture_size(longest_px), captions, heading, legend, columns, text_px)
         if max(layout.size) <= sheet_px or longest_px <= _SMALLEST_PANEL:
             return layout
         longest_px = max(_SMALLEST_PANEL, int(longest_px * 0.94))
@@ -118,12 +119,11 @@ def _plan_at(
     heading: Sequence[str],
     legend: Legend,
     columns: int | None,
+    text_px: int | None,
 ) -> Layout:
     cell_width = max(picture[0], 15 * _SMALLEST_TEXT)
     cols = min(columns or columns_for(len(captions), (cell_width, picture[1] + 5 * _SMALLEST_TEXT)), len(captions))
-    text_px = round(
-        min(max(cols * cell_width / 80, _SMALLEST_TEXT), max(cell_width / 26, _SMALLEST_TEXT), _LARGEST_TEXT)
-    )
+    text_px = text_px or _text_px(cols, cell_width)
     gap = round(1.5 * text_px)
     margin = round(1.6 * text_px)
     width = 2 * margin + cols * cell_width + (cols - 1) * gap
@@ -149,6 +149,11 @@ def _plan_at(
     return Layout((width, block.y + margin), longest_px, picture, tuple(corners), tuple(block.lines), bar, strokes)
 
 
+def _text_px(cols: int, cell_width: int) -> int:
+    """Letters grow with the sheet, as far as one panel's line still holds a query and its box."""
+    return round(min(max(cols * cell_width / 80, _SMALLEST_TEXT), max(cell_width / 26, _SMALLEST_TEXT), _LARGEST_TEXT))
+
+
 class _Block:
     """A column of text that grows downwards."""
 
@@ -159,7 +164,7 @@ class _Block:
     def add(self, text: str, size_px: int, bold: bool, color: Color) -> None:
         face = font(size_px, bold)
         height = line_height(face)
-        baseline = self.y + round(face.getmetrics()[0] * 1.06)
+        baseline = self.y + baseline_px(face)
         limits = (self.left, self.y, self.right, self.y + height)
         self.lines.append(Line(text, self.left, baseline, size_px, bold, color, limits))
         self.y += height
@@ -174,52 +179,56 @@ def _add_caption(cell: _Block, words: Caption, text_px: int) -> None:
     title = shorten(clean(words.title), font(text_px, True), cell.right - cell.left, words.tail)
     cell.add(title, text_px, True, _INK)
     for note in words.notes:
-        _add_text(cell, note, max(12, round(text_px * 0.88)), False, 3)
+        _add_text(cell, note, _small(text_px), False, 3)
+
+
+class _Row:
+    """Words, a bar and strokes side by side on one line of a block."""
+
+    def __init__(self, block: _Block, size_px: int) -> None:
+        self.block, self.size_px, self.face, self.x = block, size_px, font(size_px), block.left
+        self.height = line_height(self.face)
+        self.baseline = block.y + baseline_px(self.face)
+
+    def say(self, text: str, gap: float = 0.5) -> None:
+        short = shorten(text, self.face, self.block.right - self.x)
+        limits = (self.x, self.block.y, self.block.right, self.block.y + self.height)
+        self.block.lines.append(Line(short, self.x, self.baseline, self.size_px, False, _QUIET, limits))
+        self.x += math.ceil(width_of(short, self.face)) + round(gap * self.size_px)
+
+    def mark(self, ems: float, thick: int) -> tuple[int, int, int, int]:
+        """Room for a bar or stroke in the middle of the letters' height."""
+        top = self.baseline - round(self.size_px * 0.36) - thick // 2
+        width = round(min(ems * self.size_px, (self.block.right - self.x) * 0.45))
+        place = (self.x, top, self.x + width, top + thick)
+        self.x += width + round(0.5 * self.size_px)
+        return place
 
 
 def _add_legend(
     block: _Block, legend: Legend, text_px: int
 ) -> tuple[tuple[int, int, int, int] | None, tuple[tuple[Color, tuple[int, int, int, int]], ...]]:
-    size_px = max(12, round(text_px * 0.88))
-    face = font(size_px)
-    height = line_height(face)
-    baseline = block.y + round(face.getmetrics()[0] * 1.06)
-    middle = baseline - round(size_px * 0.36)
-    x = block.left
-    bar = None
-    strokes = []
-
-    def say(text: str) -> None:
-        nonlocal x
-        text = shorten(text, face, block.right - x)
-        limits = (x, block.y, block.right, block.y + height)
-        block.lines.append(Line(text, x, baseline, size_px, False, _QUIET, limits))
-        x += math.ceil(width_of(text, face))
-
-    if legend.keys:
-        for color, name in legend.keys:
-            thick = max(2, size_px // 5)
-            strokes.append((color, (x, middle - thick // 2, x + 2 * size_px, middle - thick // 2 + thick)))
-            x += round(2.4 * size_px)
-            say(name)
-            x += round(1.2 * size_px)
+    size_px = _small(text_px)
+    row = _Row(block, size_px)
+    bar, strokes = None, []
+    for color, name in legend.keys:
+        strokes.append((color, row.mark(2, max(2, size_px // 5))))
+        row.say(name, gap=1)
+    if not legend.keys:
+        row.say(legend.low)
+        bar = row.mark(11, round(0.8 * size_px))
+        row.say(legend.high, gap=0.3)
+    if row.x + width_of(legend.words, row.face) <= block.right:
+        row.say(legend.words)
+        block.y += row.height
     else:
-        say(legend.low)
-        x += round(0.5 * size_px)
-        bar_width = round(min(11 * size_px, (block.right - x) * 0.45))
-        thick = round(size_px * 0.8)
-        bar = (x, middle - thick // 2, x + bar_width, middle - thick // 2 + thick)
-        x += bar_width + round(0.5 * size_px)
-        say(legend.high)
-        x += round(0.5 * size_px)
-    if legend.words and x + width_of(legend.words, face) > block.right:
-        block.y += height
+        block.y += row.height
         _add_text(block, legend.words, size_px, False, 3)
-    else:
-        if legend.words:
-            say(legend.words)
-        block.y += height
     return bar, tuple(strokes)
+
+
+def _small(text_px: int) -> int:
+    return max(12, round(text_px * 0.88))
 
 
 def _paint_bar(sheet: Image.Image, place: tuple[int, int, int, int], cmap: str) -> None:

@@ -19,7 +19,7 @@ Smooth = Literal["bicubic", "bilinear", "nearest"]
 
 _RESAMPLING = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
 # How opacity rises from the part of ``alpha`` that dims the picture to all of it; chosen by eye on photographs.
-_FLOOR, _GAMMA = 0.4, 0.8
+_FLOOR, _GAMMA = 0.35, 0.8
 _NO_DATA = ((150, 150, 150), (205, 205, 205))
 
 
@@ -33,7 +33,7 @@ def upsample(
     cells = finite(values)
     if smooth == "nearest":
         return np.asarray(cells[_cell_of_each_pixel(grid, size)])
-    return np.clip(np.asarray(_resize(cells, grid, size, smooth)), 0, cells.max())
+    return np.asarray(np.clip(np.asarray(_resize(cells, grid, size, smooth)), 0, cells.max()))
 
 
 def levels(
@@ -90,10 +90,10 @@ def opacity(alpha: float, fade: bool) -> tuple[int, ...]:
 
 def missing(values: Float[np.ndarray, "rows cols"]) -> Bool[np.ndarray, "rows cols"]:
     """Cells that hold no number (NaN or infinite)."""
-    return ~np.isfinite(values)
+    return np.asarray(~np.isfinite(values))
 
 
-def finite(values: Float[np.ndarray, "rows cols"]) -> Float32[np.ndarray, "rows cols"]:
+def finite(values: Float[np.ndarray, "*cells"]) -> Float32[np.ndarray, "*cells"]:
     """The map with 0 in place of cells that hold no number, and of negative ones."""
     return np.where(np.isfinite(values) & (values > 0), values, 0).astype(np.float32)
 

@@ -5,16 +5,12 @@ from typing import Any
 from PIL import Image
 
 from detr_attnviz.drawing import annotate, overlay
-from detr_attnviz.drawing.captions import amount, strongest
 from detr_attnviz.drawing.colormap import color_at
-from detr_attnviz.drawing.contour import contour_lines, draw_lines, level_of_mass
+from detr_attnviz.drawing.contour import contours, draw_lines
+from detr_attnviz.drawing.listening import draw_listening
 from detr_attnviz.drawing.options import DrawingOptions, chosen
-from detr_attnviz.drawing.text import Rect
 from detr_attnviz.errors import ChoiceError
 from detr_attnviz.explanation import Explanation
-
-_LABELLED = 4
-_FAINTEST = 0.03
 
 
 def draw_one(
@@ -49,7 +45,8 @@ def panel_picture(
 ) -> Image.Image:
     """Map ``index`` drawn on ``image``: the explanation's picture in RGB at the size wanted."""
     if explanation.kind == "decoder-self":
-        return _queries(explanation, index, options, image, ceiling)
+        _check_is_overlay(options)
+        return draw_listening(explanation, index, image, ceiling, options)
     if options.style == "heatmap":
         return _heatmap(explanation, index, options, image.size, ceiling).convert("RGB")
     if options.style == "pair":
@@ -100,7 +97,8 @@ def _pair(
     explanation: Explanation, index: int, options: DrawingOptions, image: Image.Image, ceiling: float
 ) -> Image.Image:
     boxed = image.copy()
-    _mark(boxed, explanation, index)
+    if options.box:
+        _mark(boxed, explanation, index)
     step = _step_of_pair(image.size)
     both = Image.new("RGB", size_of_panel(options, image.size), annotate.WHITE)
     both.paste(_heatmap(explanation, index, options, image.size, ceiling).convert("RGB"))
@@ -121,49 +119,9 @@ def _contours(explanation: Explanation, index: int, options: DrawingOptions, ima
     if not cells.any() or cells.min() == cells.max():
         return drawn  # no line has a place on a flat map; the caption says so
     width = annotate.line_px(image.size) * 1.2
-    for share, color in sorted(
-        zip(options.contours, contour_colors(options), strict=True), reverse=options.contours_of == "mass"
-    ):
-        level = level_of_mass(cells, share) if options.contours_of == "mass" else share * float(cells.max())
-        draw_lines(drawn, contour_lines(cells, explanation.grid, image.size, level, options.smooth), color, width)
-    return drawn
-
-
-def _queries(
-    explanation: Explanation, index: int, options: DrawingOptions, image: Image.Image, ceiling: float
-) -> Image.Image:
-    """The chosen query's box, and the boxes of those it listens to: the more, the thicker, brighter and fuller."""
-    if options.style != "overlay":
-        raise ChoiceError(
-            f"style {options.style} has no form for decoder self-attention, whose maps lie over queries: "
-            "choose overlay (boxes by weight), or render heatmap (the matrix)"
-        )
-    values, chosen_one = explanation.maps[index], explanation.detections[index]
-    scale = _scale(explanation, image)
-    drawn = Image.blend(image, Image.new("RGB", image.size), 0.35 * min(1.0, options.alpha / 0.8))
-    line = annotate.line_px(image.size)
-    ranked = strongest(values, len(values))
-    for token in reversed(ranked):
-        share = min(1.0, float(values[token]) / ceiling)
-        if share >= _FAINTEST and explanation.everyone[token].index != chosen_one.index:
-            color = color_at(options.cmap, round(90 + 150 * share))
-            box = annotate.scaled(explanation.everyone[token].box, scale)
-            annotate.draw_box(drawn, box, color, max(1, round(line * (0.6 + 1.6 * share))), 0.35 + 0.65 * share)
-    own = annotate.scaled(chosen_one.box, scale)
-    annotate.draw_box(drawn, own, annotate.WHITE, round(line * 1.8))
-    taken: list[Rect] = []
-    own_weight = next(
-        (float(values[i]) for i, one in enumerate(explanation.everyone) if one.index == chosen_one.index), None
-    )
-    ending = "" if own_weight is None else f" → itself {amount(explanation, own_weight)}"
-    labels = [(chosen_one.name, own, ending)]
-    others = [token for token in ranked if explanation.everyone[token].index != chosen_one.index][:_LABELLED]
-    for token in others:
-        box = annotate.scaled(explanation.everyone[token].box, scale)
-        labels.append((explanation.everyone[token].name, box, f" {amount(explanation, float(values[token]))}"))
-    for name, box, tail in labels:
-        place = annotate.draw_label(drawn, name, box, taken, tail)
-        taken += [place] if place is not None else []
+    found = contours(cells, explanation.grid, image.size, options.contours, options.contours_of, options.smooth)
+    for lines, color in reversed(list(zip(found, contour_colors(options), strict=True))):
+        draw_lines(drawn, lines, color, width)
     return drawn
 
 
@@ -171,7 +129,7 @@ def _mark(drawn: Image.Image, explanation: Explanation, index: int) -> None:
     scale = _scale(explanation, drawn)
     if explanation.kind == "encoder":
         x, y = explanation.points[index]
-        annotate.draw_point(drawn, ((x + 0.5) * scale[0], (y + 0.5) * scale[1]))
+        annotate.draw_point(drawn, (x * scale[0], y * scale[1]))
     else:
         annotate.draw_box(drawn, annotate.scaled(explanation.detections[index].box, scale))
 
@@ -189,6 +147,14 @@ def _check(explanation: Explanation, index: int) -> None:
         raise ChoiceError("no query was chosen, so there is nothing to draw: lower the threshold or name queries")
     if not -len(explanation) <= index < len(explanation):
         raise ChoiceError(f"map {index} does not exist: maps are 0–{len(explanation) - 1}")
+
+
+def _check_is_overlay(options: DrawingOptions) -> None:
+    if options.style != "overlay":
+        raise ChoiceError(
+            f"style {options.style} has no form for decoder self-attention, whose maps lie over queries: "
+            "choose overlay (boxes by weight), or render heatmap (the matrix)"
+        )
 
 
 def _check_has_cells(explanation: Explanation) -> None:

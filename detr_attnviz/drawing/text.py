@@ -12,6 +12,8 @@ from pathlib import Path
 from PIL import ImageFont
 
 ELLIPSIS = "…"
+NO_BREAK = "\N{NO-BREAK SPACE}"
+_LEFT_TO_RIGHT = "\N{LEFT-TO-RIGHT MARK}"
 _MARKS_IN_A_ROW = 2
 
 Font = ImageFont.FreeTypeFont
@@ -30,19 +32,27 @@ def font(size_px: int, bold: bool = False) -> Font:
 
 
 def clean(text: str) -> str:
-    """One line: white space collapsed, no control or direction characters, no lone surrogates, no towers of marks."""
+    """One line: white space collapsed, no control or direction characters, no lone surrogates, no towers of marks.
+
+    Right-to-left text is enclosed in marks that keep what stands beside it (a score) in its place.
+    """
     kept: list[str] = []
     marks = 0
     for char in unicodedata.normalize("NFC", text):
         kind = unicodedata.category(char)
         marks = marks + 1 if kind in ("Mn", "Me") else 0
-        if char.isspace():
+        if char in (NO_BREAK, _LEFT_TO_RIGHT):
+            kept.append(char)
+        elif char.isspace():
             kept.append(" ")
         elif kind not in ("Cc", "Cf", "Cs") and marks <= _MARKS_IN_A_ROW:
             kept.append(char)
-    return " ".join("".join(kept).split())
+    line = " ".join(part for part in "".join(kept).split(" ") if part)
+    turns = any(unicodedata.bidirectional(char) in ("R", "AL", "AN") for char in line)
+    return f"{_LEFT_TO_RIGHT}{line}{_LEFT_TO_RIGHT}" if turns and line[0] != _LEFT_TO_RIGHT else line
 
 
+@functools.lru_cache(maxsize=8192)
 def width_of(text: str, face: Font) -> float:
     """Width in pixels that nothing of the text reaches past."""
     return float(max(face.getlength(text), face.getbbox(text, anchor="ls")[2])) if text else 0.0
@@ -52,6 +62,12 @@ def line_height(face: Font) -> int:
     """From one line's baseline to the next one's."""
     ascent, descent = face.getmetrics()
     return round((ascent + descent) * 1.12)
+
+
+def baseline_px(face: Font) -> int:
+    """From a line's top to its baseline; most of the room between lines is above, where marks stand on letters."""
+    ascent, descent = face.getmetrics()
+    return ascent + round(0.8 * (line_height(face) - ascent - descent))
 
 
 def rect_of(text: str, face: Font, x: float, baseline: float) -> Rect:
@@ -64,14 +80,15 @@ def shorten(text: str, face: Font, width: float, tail: str = "") -> str:
     """``text + tail`` with as much of the text's end replaced by … as needed; the tail goes last, as a whole."""
     if width_of(text + tail, face) <= width:
         return text + tail
+    end = ELLIPSIS + (_LEFT_TO_RIGHT if text.endswith(_LEFT_TO_RIGHT) else "") + tail
     low, high = 0, len(text)
     while low < high:
         middle = (low + high + 1) // 2
-        if width_of(text[:middle].rstrip() + ELLIPSIS + tail, face) <= width:
+        if width_of(text[:middle].rstrip() + end, face) <= width:
             low = middle
         else:
             high = middle - 1
-    short = text[:low].rstrip() + ELLIPSIS + tail
+    short = text[:low].rstrip() + end
     if width_of(short, face) <= width:
         return short
     return shorten(tail.strip(), face, width) if tail else ""

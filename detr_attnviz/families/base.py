@@ -107,8 +107,8 @@ class Resize:
         short, long = sorted((width_px, height_px))
         target = self.shortest_px
         if long / short * target > self.longest_px:
-            target = max(1, round(self.longest_px * short / long))
+            target = round(self.longest_px * short / long)
         if short == target:
             return width_px, height_px
-        scaled = max(1, int(target * long / short))
+        target, scaled = (target, int(target * long / short)) if target else (1, self.longest_px)
         return (target, scaled) if width_px < height_px else (scaled, target)

@@ -13,10 +13,16 @@ from detr_attnviz.detections import Detection
 from detr_attnviz.families.base import Origin, Padded, Prediction, Prepared, Resize
 from detr_attnviz.grid import Grid
 from detr_attnviz.models.detr import DETR
-from detr_attnviz.sites import AttentionSite
+from detr_attnviz.sites import AttentionSite, SiteKind
 
 if TYPE_CHECKING:
     from PIL import Image
+
+
+_DECODER_SITES: tuple[tuple[str, SiteKind, str], ...] = (
+    ("self", "decoder-self", "self_attn"),
+    ("cross", "decoder-cross", "multihead_attn"),
+)
 
 
 class NativeFamily:
@@ -54,16 +60,13 @@ class NativeFamily:
     def sites(self) -> tuple[AttentionSite, ...]:
         transformer = self.model.transformer
         encoder = [
-            AttentionSite(f"encoder.{number}.self", "encoder-self", number, layer.self_attn)
+            AttentionSite(f"encoder.{number}.self", "encoder-self", number, layer.get_submodule("self_attn"))
             for number, layer in enumerate(transformer.encoder.layers)
         ]
         decoder = [
-            site
+            AttentionSite(f"decoder.{number}.{short}", kind, number, layer.get_submodule(attribute))
             for number, layer in enumerate(transformer.decoder.layers)
-            for site in (
-                AttentionSite(f"decoder.{number}.self", "decoder-self", number, layer.self_attn),
-                AttentionSite(f"decoder.{number}.cross", "decoder-cross", number, layer.multihead_attn),
-            )
+            for short, kind, attribute in _DECODER_SITES
         ]
         return (*encoder, *decoder)
 

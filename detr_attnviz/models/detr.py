@@ -64,14 +64,12 @@ class FrozenBatchNorm2d(nn.Module):
         return x * scale[:, None, None] + shift[:, None, None]
 
 
-def _block_type(shape: ResNetShape) -> type[BasicBlock | Bottleneck]:
-    if not shape.bottleneck:
-        return BasicBlock
-    if shape.expansion == Bottleneck.expansion:
-        return Bottleneck
+def _block_type(shape: ResNetShape) -> type[nn.Module]:
+    if not shape.bottleneck or shape.expansion == Bottleneck.expansion:
+        return Bottleneck if shape.bottleneck else BasicBlock  # type: ignore[no-any-return]
 
-    class SlimBottleneck(Bottleneck):
-        expansion: ClassVar[int] = shape.expansion  # type: ignore[misc]
+    class SlimBottleneck(Bottleneck):  # type: ignore[misc]
+        expansion: ClassVar[int] = shape.expansion
 
     return SlimBottleneck
 
@@ -106,7 +104,7 @@ class SinePositions(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.half = width // 2
+        self.half_width = width // 2
 
     def forward(self, is_padding: Tensor) -> Tensor:
         inside = ~is_padding  # [B h w]
@@ -117,8 +115,8 @@ class SinePositions(nn.Module):
         return torch.cat((self._waves(y), self._waves(x)), dim=3).permute(0, 3, 1, 2)  # [B D h w]
 
     def _waves(self, angle: Tensor) -> Tensor:
-        step = torch.arange(self.half, dtype=torch.float32, device=angle.device)
-        period = self.temperature ** (2 * (step // 2) / self.half)
+        step = torch.arange(self.half_width, dtype=torch.float32, device=angle.device)
+        period = self.temperature ** (2 * (step // 2) / self.half_width)
         phase = angle[..., None] / period  # [B h w D/2]
         return torch.stack((phase[..., 0::2].sin(), phase[..., 1::2].cos()), dim=4).flatten(3)
 
@@ -138,12 +136,44 @@ class LearnedPositions(nn.Module):
         return torch.cat((x, y), dim=-1).permute(2, 0, 1).expand(batch, -1, -1, -1)  # [B D h w]
 
 
+class Attention(nn.MultiheadAttention):
+    """``nn.MultiheadAttention`` on the fused kernel, sequence first, with the query scaled before the product.
+
+    The official code scales first; the fused kernel by itself scales the logits, which moves sharp maps ten
+    times as far from the official ones. Asked for weights or given other masks, it is its parent.
+    """
+
+    def forward(
+        self,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        key_padding_mask: Tensor | None = None,
+        need_weights: bool = True,
+        attn_mask: Tensor | None = None,
+        average_attn_weights: bool = True,
+        is_causal: bool = False,
+    ) -> tuple[Tensor, Tensor | None]:
+        if need_weights or attn_mask is not None:
+            return super().forward(
+                query, key, value, key_padding_mask, need_weights, attn_mask, average_attn_weights, is_causal
+            )
+        weights, biases = self.in_proj_weight.chunk(3), self.in_proj_bias.chunk(3)
+        q, k, v = (
+            F.linear(x, weight, bias).unflatten(-1, (self.num_heads, -1)).permute(1, 2, 0, 3)  # [B heads T dim]
+            for x, weight, bias in zip((query, key, value), weights, biases, strict=True)
+        )
+        mask = None if key_padding_mask is None else ~key_padding_mask[:, None, None]
+        mixed = F.scaled_dot_product_attention(q * math.sqrt(1 / self.head_dim), k, v, mask, scale=1.0)
+        return self.out_proj(mixed.permute(2, 0, 1, 3).flatten(2)), None
+
+
 class EncoderLayer(nn.Module):
     """Self-attention over the cells, then feed-forward; positions join q and k only."""
 
     def __init__(self, width: int, heads: int, feedforward: int, pre_norm: bool) -> None:
         super().__init__()
-        self.self_attn = nn.MultiheadAttention(width, heads)
+        self.self_attn = Attention(width, heads)
         self.linear1 = nn.Linear(width, feedforward)
         self.linear2 = nn.Linear(feedforward, width)
         self.norm1 = nn.LayerNorm(width)
@@ -170,8 +200,8 @@ class DecoderLayer(nn.Module):
 
     def __init__(self, width: int, heads: int, feedforward: int, pre_norm: bool) -> None:
         super().__init__()
-        self.self_attn = nn.MultiheadAttention(width, heads)
-        self.multihead_attn = nn.MultiheadAttention(width, heads)
+        self.self_attn = Attention(width, heads)
+        self.multihead_attn = Attention(width, heads)
         self.linear1 = nn.Linear(width, feedforward)
         self.linear2 = nn.Linear(feedforward, width)
         self.norm1 = nn.LayerNorm(width)

@@ -9,9 +9,12 @@ from detr_attnviz.drawing.captions import amount, caption, heading, unit
 from detr_attnviz.drawing.matrix import draw_matrix
 from detr_attnviz.drawing.mosaic import Legend
 from detr_attnviz.drawing.options import DrawingOptions, chosen
+from detr_attnviz.drawing.text import NO_BREAK
 from detr_attnviz.errors import ChoiceError
 from detr_attnviz.explanation import Explanation
 
+_PANEL_PX = ((1, 960), (4, 720), (12, 560))
+_MANY_PANELS_PX = 420
 _SMALLEST_READABLE_PX = 480
 _LONGEST_STRIP_PX = 2000
 _THINNEST_PX = 64
@@ -49,9 +52,9 @@ def render(explanation: Explanation, options: DrawingOptions | None = None, **ch
 def legend(explanation: Explanation, options: DrawingOptions, top: float) -> Legend:
     """How to read the colours of these options; ``top`` is the highest value of all maps."""
     if options.style == "contour" and explanation.kind != "decoder-self":
-        what = "of the map inside" if options.contours_of == "mass" else "of the peak"
-        names = [f"{100 * share:g} % {what}" for share in options.contours]
-        return Legend(keys=tuple(zip(panels.contour_colors(options), names, strict=True)))
+        what = "of the map's sum lie inside the line" if options.contours_of == "mass" else "of the map's peak"
+        names = [f"{100 * share:g}{NO_BREAK}%" for share in options.contours]
+        return Legend(words=what, keys=tuple(zip(panels.contour_colors(options), names, strict=True)))
     if options.scale == "each" and len(explanation) > 1:
         return Legend("0", "peak", "of each map, given below it")
     return Legend("0", amount(explanation, top), unit(explanation))
@@ -59,8 +62,8 @@ def legend(explanation: Explanation, options: DrawingOptions, top: float) -> Leg
 
 def _first_panel_px(size: tuple[int, int], count: int) -> int:
     """The picture's own longest side within what is readable and what a sheet of ``count`` panels can hold."""
-    most = 960 if count == 1 else 720 if count <= 4 else 560
-    longest = min(max(max(size), _SMALLEST_READABLE_PX), most)
+    most = next((px for up_to, px in _PANEL_PX if count <= up_to), _MANY_PANELS_PX)
+    longest = min(max(*size, _SMALLEST_READABLE_PX), most)
     strip = min(_THINNEST_PX * max(size) // min(size), _LONGEST_STRIP_PX)
     return max(longest, strip)
 

@@ -1,0 +1,93 @@
+"""Maps as numbers: one ``.npz`` with names and units, the same bytes for the same maps."""
+
+import io
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detr_attnviz.batch.rows import origin_of
+from detr_attnviz.drawing.write import write_atomically
+from detr_attnviz.explanation import Explanation
+
+_UNITS = {
+    "boxes_xyxy_px": "[queries 4] left, top, right, bottom in pixels of the original upright picture",
+    "grid": "rows, cols, stride_px (in input pixels), height_px, width_px of the original picture, "
+    "input_height_px, input_width_px of the resized picture that the model saw",
+    "labels": "[queries] class ids",
+    "names": "[queries] class names",
+    "queries": "[queries] numbers of the object queries",
+    "scores": "[queries] class probability, 0-1",
+}
+_POINTS = {"points_xy_px": "[points 2] x, y in pixels of the original upright picture"}
+_MAPS = {
+    "cross": "[queries rows cols]; cell (row, col) covers input pixels [col*stride, (col+1)*stride) x [row*stride, …)",
+    "encoder": "[points rows cols]; cell (row, col) covers input pixels [col*stride, (col+1)*stride) x [row*stride, …)",
+    "decoder-self": "[queries all_queries]; how much each chosen query takes from every query",
+}
+_EVERYONE = {
+    "all_boxes_xyxy_px": "[all_queries 4] as boxes_xyxy_px",
+    "all_labels": "[all_queries] class ids",
+    "all_scores": "[all_queries] class probability, 0-1",
+}
+
+
+def write_arrays(explanation: Explanation, path: Path) -> None:
+    """Writes the maps and what they are of as ``.npz``; ``numpy.load(path)`` needs no pickle.
+
+    Raises: OutputError when the file cannot be written.
+    """
+    write_atomically(path, array_bytes(explanation))
+
+
+def array_bytes(explanation: Explanation) -> bytes:
+    """The bytes of that file: arrays by name, and ``README``, a JSON text of axes, units and origin."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+        for name, values in _arrays(explanation).items():
+            entry = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))
+            entry.create_system = 3  # else the bytes would depend on the operating system
+            with archive.open(entry, "w") as file:
+                np.lib.format.write_array(file, values, allow_pickle=False)
+    return buffer.getvalue()
+
+
+def _arrays(explanation: Explanation) -> dict[str, NDArray[Any]]:
+    seen, grid = explanation.detections, explanation.grid
+    arrays: dict[str, NDArray[Any]] = {
+        "maps": np.ascontiguousarray(explanation.maps),
+        "queries": np.array([one.index for one in seen], dtype=np.int64),
+        "labels": np.array([one.label for one in seen], dtype=np.int64),
+        "names": np.array([one.name for one in seen], dtype=np.str_),
+        "scores": np.array([one.score for one in seen], dtype=np.float32),
+        "boxes_xyxy_px": np.array([one.box for one in seen], dtype=np.float32).reshape(-1, 4),
+        "points_xy_px": np.array(explanation.points, dtype=np.float64).reshape(-1, 2),
+        "grid": np.array(
+            [
+                grid.rows,
+                grid.cols,
+                grid.stride_px,
+                grid.height_px,
+                grid.width_px,
+                grid.input_height_px,
+                grid.input_width_px,
+            ],
+            dtype=np.float64,
+        ),
+    }
+    if explanation.kind == "decoder-self":
+        everyone = explanation.everyone
+        arrays["all_boxes_xyxy_px"] = np.array([one.box for one in everyone], dtype=np.float32).reshape(-1, 4)
+        arrays["all_labels"] = np.array([one.label for one in everyone], dtype=np.int64)
+        arrays["all_scores"] = np.array([one.score for one in everyone], dtype=np.float32)
+    return {**arrays, "README": np.array(_readme(explanation))}
+
+
+def _readme(explanation: Explanation) -> str:
+    meaning = {"maps": _MAPS[explanation.kind], **_UNITS, **_POINTS}
+    meaning |= _EVERYONE if explanation.kind == "decoder-self" else {}
+    origin = origin_of(explanation) | {"picture": explanation.provenance.get("picture", "")}
+    return json.dumps({"arrays": meaning, "origin": origin}, indent=1, sort_keys=True)

@@ -1,0 +1,183 @@
+"""``manifest.jsonl``: one line for every file, and for every picture that gave none.
+
+While a run goes on, a picture's lines are appended in one piece when all its files are in place; before files that
+have lines are touched, a line with ``"parts": 0`` takes the old ones back. So whatever moment a run is killed at,
+the lines that count are true: a picture's last lines, if they are whole (``part`` 1 to ``parts``). At the end of a
+run the lines are put in the order of pictures and what no longer counts is dropped: the file then depends on the
+pictures and settings alone, not on how many runs it took.
+"""
+
+import json
+import os
+import re
+from collections.abc import Sequence
+from io import FileIO
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO
+
+from detr_attnviz.batch.lock import reason_of
+from detr_attnviz.batch.rows import Row, json_line
+from detr_attnviz.errors import OutputError
+
+_START = b'{"picture": "'
+_LINE = re.compile(rb'\{"picture": ("(?:[^"\\]|\\.)*"), "part": (\d{1,9}), "parts": (\d{1,9})(?:,.*)?\}\n')
+
+
+class Manifest:
+    """The lines by picture; held in memory is only where they are.
+
+    Raises: OutputError when ``path`` holds something else or cannot be read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._groups: dict[str, tuple[int, int]] = {}  # picture → (offset, bytes)
+        self._is_tidy = True
+        self._last: tuple[str, ...] = ()
+        self._whole = 0  # bytes up to the end of the last whole line
+        self._reader: BinaryIO | None = None
+        self._writer: FileIO | None = None
+        try:
+            self._scan()
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            raise OutputError(f"cannot read {path}: {reason_of(error)}") from error
+
+    def __enter__(self) -> "Manifest":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._close()
+
+    def lines(self, picture: str) -> bytes:
+        """The lines that count for a picture, as they are in the file; empty when there are none."""
+        if picture not in self._groups:
+            return b""
+        if self._reader is None:
+            self._reader = self.path.open("rb")
+        offset, size = self._groups[picture]
+        self._reader.seek(offset)
+        return self._reader.read(size)
+
+    def rows(self, picture: str) -> list[Row]:
+        """The same as data; empty when somebody has damaged them."""
+        try:
+            rows = [json.loads(line) for line in self.lines(picture).splitlines()]
+        except ValueError:
+            return []
+        return rows if all(isinstance(row, dict) for row in rows) else []
+
+    def put(self, picture: str, rows: Sequence[Row]) -> None:
+        """The new lines of a picture, numbered; nothing is written when they are there already.
+
+        Raises: OutputError.
+        """
+        parts = len(rows)
+        lines = b"".join(
+            json_line({"picture": picture, "part": part, "parts": parts, **row}) for part, row in enumerate(rows, 1)
+        )
+        if lines == self.lines(picture):
+            return
+        offset = self._append(lines)
+        self._keep(picture, offset, len(lines))
+
+    def take_back(self, picture: str) -> None:
+        """From now on, until its new lines, nothing counts of a picture; at once safe against a kill.
+
+        Raises: OutputError.
+        """
+        if picture in self._groups:
+            self._append(json_line({"picture": picture, "part": 0, "parts": 0}))
+            self._drop(picture)
+
+    def finish(self, draft: Path) -> None:
+        """Puts the lines in order and drops those that do not count; ``draft`` is a name for the new file till then.
+
+        Raises: OutputError.
+        """
+        if self._is_tidy:
+            return
+        try:
+            with draft.open("wb") as file:
+                for picture in sorted(self._groups, key=_order):
+                    file.write(self.lines(picture))
+                file.flush()
+                os.fsync(file.fileno())
+            self._close()
+            os.replace(draft, self.path)
+        except OSError as error:
+            draft.unlink(missing_ok=True)
+            raise OutputError(f"cannot write {self.path}: {reason_of(error)}") from error
+
+    def _scan(self) -> None:
+        strange = 0
+        picture, begin, parts, seen = "", 0, 0, 0  # the group that is being read
+        with self.path.open("rb") as file:
+            for line in file:
+                offset, self._whole = self._whole, self._whole + (len(line) if line.endswith(b"\n") else 0)
+                name, part, of = _parsed(line)
+                if name and part == 1:
+                    self._is_tidy = self._is_tidy and seen == parts
+                    picture, begin, parts, seen = name, offset, of, 1
+                elif name and (name, part, of) == (picture, seen + 1, parts):
+                    seen += 1
+                else:
+                    strange += not name and not _is_torn(line)
+                    self._drop(name)
+                    picture, parts, seen = "", 0, 0
+                if picture and seen == parts:
+                    self._keep(picture, begin, self._whole - begin)
+        self._is_tidy = self._is_tidy and seen == parts
+        if strange and not self._groups:
+            raise OutputError(f"{self.path} is not a manifest of attnviz: move it away, or give another output folder")
+
+    def _keep(self, picture: str, offset: int, size: int) -> None:
+        order = _order(picture)
+        self._is_tidy = self._is_tidy and order > self._last
+        self._last = max(self._last, order)
+        self._groups[picture] = (offset, size)
+
+    def _drop(self, picture: str) -> None:
+        self._groups.pop(picture, None)
+        self._is_tidy = False
+
+    def _append(self, lines: bytes) -> int:
+        try:
+            if self._writer is None:
+                self._writer = self.path.open("ab", buffering=0)
+                self._writer.truncate(self._whole)  # cuts a torn last line
+            written = 0
+            while written < len(lines):
+                written += self._writer.write(lines[written:])
+        except OSError as error:
+            raise OutputError(f"cannot write {self.path}: {reason_of(error)}") from error
+        offset, self._whole = self._whole, self._whole + len(lines)
+        return offset
+
+    def _close(self) -> None:
+        for file in (self._reader, self._writer):
+            if file is not None:
+                file.close()
+        self._reader = self._writer = None
+
+
+def _order(picture: str) -> tuple[str, ...]:
+    """The order in which a folder is walked."""
+    return tuple(picture.split("/"))
+
+
+def _parsed(line: bytes) -> tuple[str, int, int]:
+    """(picture, part, parts); no picture when it is not one of our lines."""
+    found = _LINE.fullmatch(line)
+    try:
+        return ("", 0, 0) if found is None else (str(json.loads(found[1])), int(found[2]), int(found[3]))
+    except ValueError:
+        return "", 0, 0
+
+
+def _is_torn(line: bytes) -> bool:
+    return not line.endswith(b"\n") and line.startswith(_START[: len(line)])

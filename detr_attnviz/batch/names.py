@@ -1,0 +1,105 @@
+"""How results are named: a tree that mirrors the inputs, in names that every file system takes.
+
+Names of files and classes are data. A picture's *location* is its path below the folder that all inputs share,
+with ``/`` between the parts and whatever a file system may refuse written as ``%`` and two hex digits, as in
+addresses: different pictures keep different locations. A class name only decorates a name that is unique without it.
+"""
+
+import hashlib
+import os
+import unicodedata
+from typing import Literal, get_args
+
+from detr_attnviz.drawing.options import Style
+
+MANIFEST = "manifest.jsonl"
+STYLES: tuple[Style, ...] = get_args(Style)
+ARRAYS = "arrays"
+Per = Literal["query", "image"]
+
+_RESERVED = frozenset('<>:"|?*\\/%')
+_REFUSED_KINDS = frozenset({"Cc", "Cs", "Zl", "Zp"})
+_LONGEST_PART_BYTES = 230  # leaves room for ".overlay.png" below the usual 255
+_LONGEST_STEM_BYTES = 160
+_LONGEST_CLASS_BYTES = 60
+
+
+def location_of(path: str, base: str) -> str:
+    """Where results of the picture at ``path`` lie; both are absolute, without ``.`` and ``..``.
+
+    ``base`` is a folder above ``path``, or "" when the inputs share none (drives of Windows).
+    """
+    below = path[len(base) :] if path.startswith(base) else path
+    parts = [safe_part(part) for part in below.split(os.sep) if part] or [safe_part(os.path.basename(path) or os.sep)]
+    if parts[0].casefold() == MANIFEST:
+        parts[0] = f"%{ord(parts[0][0]):02X}{parts[0][1:]}"
+    return "/".join(parts)
+
+
+def safe_part(part: str) -> str:
+    """One part of a path as a portable, injective and not too long file name."""
+    ending = len(part) if part in (".", "..") else len(part) - len(part.rstrip(". "))
+    kept = part[: len(part) - ending]
+    text = "".join(_escaped(letter) if _is_refused(letter) else letter for letter in kept)
+    text += "".join(_escaped(letter) for letter in part[len(part) - ending :])
+    if len(text.encode()) <= _LONGEST_PART_BYTES:
+        return text
+    digest = hashlib.sha256(part.encode("utf-8", "surrogateescape")).hexdigest()[:12]
+    return f"{_cut(text, _LONGEST_PART_BYTES - 13)}~{digest}"
+
+
+def slug(name: str) -> str:
+    """A class name as a piece of a file name: letters, digits and ``-``, at most 60 bytes, perhaps empty."""
+    letters = (letter if _is_word_letter(letter) else " " for letter in unicodedata.normalize("NFC", name))
+    return _cut("_".join("".join(letters).split()), _LONGEST_CLASS_BYTES).rstrip("_")
+
+
+def query_file(location: str, query: int, name: str, style: str) -> str:
+    """``sub/cat.jpg/q17_cat.overlay.png``"""
+    label = slug(name)
+    return f"{location}/q{query}{'_' if label else ''}{label}.{style}.png"
+
+
+def point_file(location: str, number: int, x: float, y: float, style: str) -> str:
+    """``sub/cat.jpg/p0_320,240.overlay.png``"""
+    return f"{location}/p{number}_{x:g},{y:g}.{style}.png"
+
+
+def image_file(location: str, export: str) -> str:
+    """``sub/cat.jpg.overlay.png``, and ``sub/cat.jpg.npz`` for the arrays."""
+    return f"{location}.npz" if export == ARRAYS else f"{location}.{export}.png"
+
+
+def image_files(location: str) -> tuple[str, ...]:
+    """Every file that belongs to the picture as a whole, under any settings."""
+    return tuple(image_file(location, export) for export in (*STYLES, ARRAYS))
+
+
+def sheet_file(stem: str, site: str, head: str, style: str, number: int = 1) -> str:
+    """``cat.decoder.5.cross.overlay.png``; the head when it is not the mean, the number when it is not the first."""
+    joined = {"mean": "", "max": ".max"}.get(head, f".head{head}")
+    again = f"-{number}" if number > 1 else ""
+    return f"{_cut(safe_part(stem), _LONGEST_STEM_BYTES)}.{site}{joined}.{style}{again}.png"
+
+
+def is_map_file(name: str) -> bool:
+    """Whether a file of this name in a picture's own folder is one of ours."""
+    stem, _, style = name.removesuffix(".png").rpartition(".")
+    number = stem.partition("_")[0]
+    return name.endswith(".png") and style in STYLES and number[:1] in ("q", "p") and number[1:].isdecimal()
+
+
+def _is_word_letter(letter: str) -> bool:
+    return letter.isalnum() or letter == "-" or unicodedata.category(letter) in ("Mn", "Mc")
+
+
+def _is_refused(letter: str) -> bool:
+    return letter in _RESERVED or unicodedata.category(letter) in _REFUSED_KINDS
+
+
+def _escaped(letter: str) -> str:
+    return "".join(f"%{byte:02X}" for byte in letter.encode("utf-8", "surrogateescape"))
+
+
+def _cut(text: str, most_bytes: int) -> str:
+    return text.encode()[:most_bytes].decode("utf-8", "ignore")

@@ -1,0 +1,72 @@
+"""One map as a row of plain data: what ``--json`` prints, what the manifest holds, what a picture carries inside."""
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from detr_attnviz.explanation import Explanation
+
+Row = dict[str, Any]
+
+
+def row_of(explanation: Explanation, index: int) -> Row:
+    """Map ``index``: what it is of, where it peaks, and where it comes from; plain JSON types.
+
+    ``box`` is left, top, right, bottom, ``peak`` and ``point`` are x, y, all in original pixels; a number that is
+    not finite is None.
+    """
+    return {
+        "picture": explanation.provenance.get("picture", ""),
+        **target_of(explanation, index),
+        **origin_of(explanation),
+    }
+
+
+def target_of(explanation: Explanation, index: int) -> Row:
+    """The object query (or the point) that map ``index`` is of, and where the map peaks."""
+    peak = [_number(value) for value in explanation.peak(index)]
+    if explanation.kind == "encoder":
+        return {"point": [_number(value) for value in explanation.points[index]], "peak": peak}
+    seen = explanation.detections[index]
+    return {
+        "query": seen.index,
+        "label": seen.label,
+        "name": seen.name,
+        "score": _number(seen.score),
+        "box": [_number(value) for value in seen.box],
+        "peak": peak,
+    }
+
+
+def origin_of(explanation: Explanation) -> Row:
+    """What all maps of an explanation share: site, method and the model they come from."""
+    known = {name: value for name, value in explanation.provenance.items() if name != "picture"}
+    return {
+        "kind": explanation.kind,
+        "site": explanation.site,
+        "layer": explanation.layer,
+        "head": explanation.head,
+        "method": explanation.method,
+        **({"direction": explanation.direction} if explanation.kind == "encoder" else {}),
+        "checkpoint": known.pop("checkpoint", ""),
+        "checkpoint_sha256": known.pop("checkpoint_sha256", ""),
+        "settings": known,
+    }
+
+
+def text_of(explanation: Explanation, index: int | None = None) -> dict[str, str]:
+    """What a picture file carries inside: provenance, site and method, and the query of a picture of one map."""
+    origin = origin_of(explanation) | (target_of(explanation, index) if index is not None else {})
+    origin.pop("settings")
+    text = {name: value if isinstance(value, str) else json.dumps(value) for name, value in origin.items()}
+    return {**explanation.provenance, **text}
+
+
+def json_line(row: Mapping[str, Any]) -> bytes:
+    """The row as one line of ASCII: whatever a name holds, it cannot break the line or the file."""
+    return json.dumps(row, allow_nan=False).encode("ascii") + b"\n"
+
+
+def _number(value: float) -> float | None:
+    return value if math.isfinite(value) else None

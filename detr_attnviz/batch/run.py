@@ -1,0 +1,223 @@
+"""The run over many pictures: decode, forward, draw, write, and a line in the manifest; then the next.
+
+Finding (``images``), making (``exports``) and writing (``write``, ``manifest``) know nothing of each other: only
+this file puts them in a row.
+"""
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from detr_attnviz.batch.exports import MadeFile, make_files
+from detr_attnviz.batch.images import Picture, find_pictures
+from detr_attnviz.batch.manifest import Manifest
+from detr_attnviz.batch.names import MANIFEST
+from detr_attnviz.batch.plan import BatchSettings
+from detr_attnviz.batch.rows import Row
+from detr_attnviz.batch.write import OutputFolder, is_refused_name
+from detr_attnviz.detector import Detector
+from detr_attnviz.errors import AttnVizError, ChoiceError, ImageError, OutputError
+from detr_attnviz.explanation import Explanation
+
+_FAILURES_KEPT = 100
+Status = Literal["written", "skipped", "empty", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one picture: "empty" is nothing to show in it, "skipped" is done by an earlier run."""
+
+    picture: Picture
+    status: Status
+    files: int = 0
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class BatchReport:
+    """A whole run. ``pictures`` counts all, ``written`` files; the others count pictures.
+
+    ``failures`` holds the first hundred; the manifest has them all.
+    """
+
+    pictures: int = 0
+    written: int = 0
+    skipped: int = 0
+    empty: int = 0
+    failed: int = 0
+    failures: tuple[Outcome, ...] = ()
+    seconds: float = 0.0
+
+    def plus(self, outcome: Outcome) -> "BatchReport":
+        """The report with one more picture in it."""
+        failures = self.failures
+        if outcome.status == "failed" and len(failures) < _FAILURES_KEPT:
+            failures = (*failures, outcome)
+        return BatchReport(
+            self.pictures + 1,
+            self.written + outcome.files,
+            self.skipped + (outcome.status == "skipped"),
+            self.empty + (outcome.status == "empty"),
+            self.failed + (outcome.status == "failed"),
+            failures,
+        )
+
+
+OnProgress = Callable[[BatchReport, int | None], None]
+
+
+def run_batch(
+    detector: Detector,
+    inputs: Sequence[str | Path],
+    settings: BatchSettings,
+    out: Path,
+    *,
+    resume: bool = True,
+    on_progress: OnProgress | None = None,
+) -> BatchReport:
+    """Writes the maps of all pictures into ``out``, with ``manifest.jsonl``; see ``images`` for what inputs may be.
+
+    What ``out`` holds already of the same pictures under the same settings is left as it is, unless ``resume`` is
+    False; what other settings left of them is replaced. A picture that cannot be read is reported, not raised.
+    ``on_progress`` is called after every picture with the report so far and the number of all pictures, once known.
+
+    Raises: OutputError when ``out`` cannot be written or another run is writing into it; ChoiceError for inputs
+    that name no pictures, or a request that no picture can answer.
+    """
+    started = time.monotonic()
+    report = BatchReport()
+    pictures = find_pictures(inputs, outside=out)
+    total = _Total(inputs, out) if on_progress is not None else None
+    with OutputFolder(out) as folder, Manifest(out / MANIFEST) as manifest:
+        for outcome in _Run(detector, settings, folder, manifest, resume).outcomes(pictures):
+            report = report.plus(outcome)
+            if on_progress is not None and total is not None:
+                on_progress(report, total.count)
+        manifest.finish(folder.draft())
+    return replace(report, seconds=time.monotonic() - started)
+
+
+class _Run:
+    def __init__(
+        self, detector: Detector, settings: BatchSettings, folder: OutputFolder, manifest: Manifest, resume: bool
+    ) -> None:
+        self.detector = detector
+        self.settings = settings
+        self.folder = folder
+        self.manifest = manifest
+        self.resume = resume
+        self.settings_hash = settings.hash_for(detector)
+
+    def outcomes(self, pictures: Iterator[Picture]) -> Iterator[Outcome]:
+        """Works through the pictures in order."""
+        for picture in pictures:
+            # Taken before reading: a picture that changes meanwhile is done again by the next run.
+            state = {"settings_hash": self.settings_hash, **_file_facts(picture.path)}
+            known = self.manifest.rows(picture.location)
+            if self.resume and self._is_done(known, state):
+                yield Outcome(picture, "empty" if known[0]["file"] is None else "skipped")
+                continue
+            try:
+                yield self._make(picture, state)
+            except OutputError as error:
+                if not is_refused_name(error):
+                    raise
+                yield self._fail(picture, state, known, error)
+            except ImageError as error:
+                yield self._fail(picture, state, known, error)
+
+    def _make(self, picture: Picture, state: Row) -> Outcome:
+        explanation = self._explain(picture)
+        rows: list[Row] = []
+        for made in make_files(explanation, self.settings, picture.location):
+            self.manifest.take_back(picture.location)  # before anything that its lines speak of changes
+            self.folder.put(made.name, made.data)
+            rows.append({**_file_row(made), **state, **self._remark(explanation)})
+        self.folder.prune(picture.location, {row["file"] for row in rows})
+        empty = {"file": None, **state, **self._remark(explanation)}
+        self.manifest.put(picture.location, rows or [empty])
+        return Outcome(picture, "written" if rows else "empty", len(rows))
+
+    def _explain(self, picture: Picture) -> Explanation:
+        """The maps, as ``render`` shows them; the picture is called by its location, wherever the inputs lie."""
+        settings = self.settings
+        if picture.fault:
+            raise ImageError(picture.fault)
+        try:
+            trace = self.detector.trace(picture.path, shortest_px=settings.shortest_px, longest_px=settings.longest_px)
+            _check_points(settings, trace.grid.token_at)
+            explanation = settings.request.answer(trace)
+        except (MemoryError, RuntimeError) as error:
+            if not _is_out_of_memory(error):
+                raise
+            raise ImageError("not enough memory for this picture: a smaller --shortest-px needs less") from error
+        return replace(explanation, provenance={**explanation.provenance, "picture": picture.location})
+
+    def _remark(self, explanation: Explanation) -> Row:
+        remark = self.settings.request.remark(explanation)
+        return {"remark": remark} if remark else {}
+
+    def _is_done(self, known: list[Row], state: Row) -> bool:
+        return bool(known) and "picture_bytes" in state and all(self._holds(row, state) for row in known)
+
+    def _holds(self, row: Row, state: Row) -> bool:
+        if "error" in row or any(row.get(name) != value for name, value in state.items()):
+            return False
+        file, size = row.get("file", ""), row.get("bytes")
+        return file is None or (isinstance(file, str) and isinstance(size, int) and self.folder.has(file, size))
+
+    def _fail(self, picture: Picture, state: Row, known: list[Row], error: AttnVizError) -> Outcome:
+        message = str(error).removeprefix(f"{picture.path}: ")
+        # A picture that has gone (a drive not mounted?) takes none of its results with it.
+        has_gone = "picture_bytes" not in state and any(row.get("file") for row in known)
+        if not has_gone:
+            self.folder.prune(picture.location, ())
+            self.manifest.put(picture.location, [{"file": None, "error": message, **state}])
+        return Outcome(picture, "failed", error=message)
+
+
+class _Total:
+    """Counts the pictures beside the work; ``count`` is None until it is done."""
+
+    def __init__(self, inputs: Sequence[str | Path], out: Path) -> None:
+        self.count: int | None = None
+        threading.Thread(target=self._count, args=(inputs, out), daemon=True).start()
+
+    def _count(self, inputs: Sequence[str | Path], out: Path) -> None:
+        try:
+            self.count = sum(1 for _ in find_pictures(inputs, outside=out))
+        except (AttnVizError, OSError):
+            self.count = None  # the run itself meets the same, and says so
+
+
+def _file_row(made: MadeFile) -> Row:
+    return {"file": made.name, "bytes": len(made.data), "sha256": sha256(made.data).hexdigest(), **made.row}
+
+
+def _file_facts(path: Path) -> Row:
+    """By what a changed picture is known; empty when there is no such file."""
+    try:
+        found = os.stat(path)
+    except (OSError, ValueError):
+        return {}
+    return {"picture_bytes": found.st_size, "picture_mtime_ns": found.st_mtime_ns}
+
+
+def _check_points(settings: BatchSettings, token_at: Callable[[float, float], int]) -> None:
+    """Points outside are this picture's matter; every other wrong choice is the whole run's."""
+    try:
+        for x, y in settings.request.points:
+            token_at(x, y)
+    except ChoiceError as error:
+        raise ImageError(str(error)) from error
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    return isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError)) or "DefaultCPUAllocator" in str(error)

@@ -1,0 +1,83 @@
+"""Writes split attention weights to a file: ``<module>.q_weight`` … ``<module>.out_bias``."""
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from detr_attnviz.checkpoints.attention import AttentionWeights
+from detr_attnviz.checkpoints.read import write_safetensors
+from detr_attnviz.errors import OutputError
+
+
+def export(path: str | Path, modules: Iterable[AttentionWeights]) -> int:
+    """Write the modules' split weights as ``.safetensors``, ``.npz`` or ``.pth``, whole or not at all; return how many.
+
+    Values and types are those of the checkpoint, except that ``.npz`` has no bfloat16: it holds float32 instead,
+    which is exact.
+
+    Raises:
+        OutputError: another suffix, or the file cannot be written.
+    """
+    path = Path(path)
+    write = WRITERS.get(path.suffix.lower())
+    if write is None:
+        raise OutputError(
+            f"{path}: cannot export to {path.suffix or 'a name without suffix'}; use {', '.join(WRITERS)}"
+        )
+    tensors = named_parts(modules)
+    try:
+        with _whole(path) as part:
+            write(part, tensors)
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from None
+    return len(tensors)
+
+
+def named_parts(modules: Iterable[AttentionWeights]) -> dict[str, Tensor]:
+    """Every split tensor under ``<module>.<part>``."""
+    return {
+        f"{weights.name}.{part}" if weights.name else part: tensor.detach()
+        for weights in modules
+        for part, tensor in weights.parts.items()
+    }
+
+
+@contextlib.contextmanager
+def _whole(path: Path) -> Iterator[Path]:
+    """A temporary file beside ``path`` that takes its place when the block ends well, and is removed otherwise."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
+    os.close(handle)
+    part = Path(name)
+    try:
+        yield part
+        with open(part, "rb+") as file:
+            os.fsync(file.fileno())
+        umask = os.umask(0)
+        os.umask(umask)
+        part.chmod(0o666 & ~umask)
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _write_npz(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    arrays = {name: (t.float() if t.dtype == torch.bfloat16 else t).numpy() for name, t in tensors.items()}
+    with open(path, "wb") as file:
+        np.savez(file, **arrays)  # type: ignore[arg-type]
+
+
+def _write_pth(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    torch.save({name: tensor.clone() for name, tensor in tensors.items()}, path)
+
+
+WRITERS: Mapping[str, Callable[[Path, Mapping[str, Tensor]], None]] = {
+    ".safetensors": write_safetensors,
+    ".npz": _write_npz,
+    ".pth": _write_pth,
+}

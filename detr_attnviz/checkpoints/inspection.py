@@ -1,0 +1,196 @@
+"""Everything `attnviz inspect-weights` shows: which attention modules a checkpoint holds, and their numbers."""
+
+import fnmatch
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from detr_attnviz.checkpoints import zoo
+from detr_attnviz.checkpoints.attention import LAYOUTS, AttentionKind, AttentionWeights, find_attention
+from detr_attnviz.checkpoints.config import OFFICIAL_HEADS
+from detr_attnviz.checkpoints.naming import canonical
+from detr_attnviz.checkpoints.packed import check_heads
+from detr_attnviz.checkpoints.read import Checkpoint, read
+from detr_attnviz.checkpoints.stats import ModuleStats, module_stats
+from detr_attnviz.errors import CheckpointError, ChoiceError
+
+HEAD_ARGUMENTS = ("nheads", "num_attention_heads", "num_heads", "n_head", "attention_heads")
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One module's matrices as float32 arrays, ready to be drawn; ``head_norms`` is ``[heads 4]`` of q, k, v, out."""
+
+    group: str
+    title: str
+    q: np.ndarray
+    k: np.ndarray
+    v: np.ndarray
+    head_norms: np.ndarray | None
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """The chosen attention modules of a checkpoint and a row of numbers for each, in the same order."""
+
+    path: Path
+    flavour: str
+    modules: tuple[AttentionWeights, ...]
+    rows: tuple[ModuleStats, ...]
+    notes: tuple[str, ...]
+
+    def panels(self) -> tuple[Panel, ...]:
+        """What a figure of these weights shows, one panel per module."""
+        return tuple(_panel(weights, row) for weights, row in zip(self.modules, self.rows, strict=True))
+
+
+def inspect(
+    path: str | Path, *, module: str | None = None, layer: int | None = None, nheads: int | None = None
+) -> Inspection:
+    """Read a checkpoint of any model and describe the attention weights in it.
+
+    Args:
+        module: a glob over module names, such as ``*decoder*multihead_attn``; also a name's end without wildcards.
+        layer: counted from 0, -1 is the last of each stack.
+        nheads: the number of heads, where the checkpoint does not tell it.
+
+    Raises:
+        CheckpointError: it cannot be read, or holds no attention weights.
+        ChoiceError: no such module or layer, or heads that divide no module's rows.
+    """
+    checkpoint = read(_located(path))
+    found = find_attention(checkpoint.tensors)
+    if not found:
+        raise CheckpointError(_none_found(checkpoint))
+    chosen = of_layer(matching(found, module), layer)
+    heads, notes = _heads_of_kinds(checkpoint, chosen, nheads)
+    rows = tuple(module_stats(weights, heads.get(weights.kind)) for weights in chosen)
+    undivided = [row.module for row in rows if row.heads is None and heads.get(row.kind)]
+    if undivided:
+        notes = (*notes, f"heads do not divide the rows of {', '.join(undivided[:3])}: no per-head numbers there")
+    return Inspection(checkpoint.path, checkpoint.flavour, chosen, rows, checkpoint.notes + notes)
+
+
+def _located(source: str | Path) -> Path:
+    """A path, or where a known checkpoint of that name lies."""
+    path = Path(source)
+    if path.exists() or str(source) not in {entry.name for entry in zoo.known()}:
+        return path
+    if not zoo.is_on_disk(str(source)):
+        raise CheckpointError(f"{source} is not on disk; fetch it with: attnviz checkpoints download {source}")
+    return zoo.local_path(str(source))
+
+
+def matching(found: Sequence[AttentionWeights], pattern: str | None) -> tuple[AttentionWeights, ...]:
+    """The modules whose name matches a glob, or ends in it if it has no wildcard.
+
+    Raises:
+        ChoiceError: none does; names some that there are.
+    """
+    if pattern is None:
+        return tuple(found)
+    is_glob = re.search(r"[*?\[]", pattern) is not None
+    chosen = tuple(
+        weights
+        for weights in found
+        if (fnmatch.fnmatchcase(weights.name, pattern) if is_glob else f".{weights.name}".endswith(f".{pattern}"))
+    )
+    if not chosen:
+        names = ", ".join(weights.name for weights in found[:4])
+        raise ChoiceError(f"no attention module matches {pattern!r}; there are {len(found)}, such as {names}")
+    return chosen
+
+
+def of_layer(found: Sequence[AttentionWeights], layer: int | None) -> tuple[AttentionWeights, ...]:
+    """The modules of one layer; -1 is the last of each stack, so encoder and decoder may differ in length.
+
+    Raises:
+        ChoiceError: no stack has that layer; names the range.
+    """
+    if layer is None:
+        return tuple(found)
+    lengths: dict[str, int] = {}
+    for weights in found:
+        if weights.layer is not None:
+            lengths[_stack(weights)] = max(lengths.get(_stack(weights), 0), weights.layer + 1)
+    chosen = tuple(
+        weights
+        for weights in found
+        if weights.layer is not None and weights.layer == (layer + lengths[_stack(weights)] if layer < 0 else layer)
+    )
+    if not chosen:
+        longest = max(lengths.values(), default=0)
+        known = f"layers are 0–{longest - 1}, or -1 for the last" if longest else "no module's name has a layer number"
+        raise ChoiceError(f"there is no layer {layer}; {known}")
+    return chosen
+
+
+def _stack(weights: AttentionWeights) -> str:
+    """A module's name with its layer number left open."""
+    head, _, tail = weights.name.rpartition(f".{weights.layer}.")
+    return f"{head}.N.{tail}"
+
+
+def _none_found(checkpoint: Checkpoint) -> str:
+    endings = ", ".join(layout.weights[0] for layout in LAYOUTS)
+    some = ", ".join(sorted(checkpoint.tensors)[:3])
+    return (
+        f"{checkpoint.path}: no attention weights among its {len(checkpoint.tensors)} tensors ({some}, …); "
+        f"looked for names that end in {endings}"
+    )
+
+
+def _heads_of_kinds(
+    checkpoint: Checkpoint, chosen: Iterable[AttentionWeights], nheads: int | None
+) -> tuple[dict[AttentionKind, int | None], tuple[str, ...]]:
+    """The number of heads for each kind of module, and what to say about it."""
+    widths = {weights.kind: weights.q_weight.shape[0] for weights in chosen}
+    if nheads is not None:
+        if all(weights.q_weight.shape[0] % nheads for weights in chosen) or nheads < 1:
+            check_heads(next(iter(widths.values())), nheads)
+        return dict.fromkeys(widths, nheads), ()
+    heads = {kind: saved_heads(checkpoint.args, kind) or _official_heads(checkpoint.path) for kind in widths}
+    if None not in heads.values():
+        return heads, ()
+    if _is_detr(checkpoint):
+        note = f"{OFFICIAL_HEADS} heads assumed (the checkpoint does not say): --nheads N changes it"
+        return {kind: count or OFFICIAL_HEADS for kind, count in heads.items()}, (note,)
+    return heads, (
+        "the number of heads is unknown (no shape tells it): numbers per head are left out; --nheads N adds them",
+    )
+
+
+def saved_heads(args: Mapping[str, object], kind: AttentionKind) -> int | None:
+    """The head count that a checkpoint's own arguments give for a kind of module."""
+    side = "decoder" if kind.startswith("decoder") else "encoder"
+    for name in (*HEAD_ARGUMENTS, f"{side}_attention_heads"):
+        value = args.get(name)
+        if isinstance(value, int) and value > 0:
+            return value
+    return None
+
+
+def _official_heads(path: Path) -> int | None:
+    official = zoo.of_file(path.name)
+    return official.heads if official else None
+
+
+def _is_detr(checkpoint: Checkpoint) -> bool:
+    try:
+        canonical(checkpoint.tensors)
+    except CheckpointError:
+        return False
+    return True
+
+
+def _panel(weights: AttentionWeights, row: ModuleStats) -> Panel:
+    group = weights.kind.replace("-", " ").replace("self", "self-attention").replace("cross", "cross-attention")
+    short = ".".join(weights.name.split(".")[-2:])
+    title = short if weights.layer is None else f"layer {weights.layer}"
+    matrices = (weights.q_weight, weights.k_weight, weights.v_weight)
+    q, k, v = (matrix.detach().float().numpy() for matrix in matrices)
+    norms = np.array([(head.q_norm, head.k_norm, head.v_norm, head.out_norm) for head in row.per_head])
+    return Panel(group, title, q, k, v, norms if row.per_head else None)

@@ -1,0 +1,176 @@
+"""`attnviz batch`: folders in, a tree of heat maps and a manifest out."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from detr_attnviz.cli import options as opt
+from detr_attnviz.cli.messages import one_line, say
+
+if TYPE_CHECKING:
+    from detr_attnviz.batch.run import BatchReport, OnProgress
+
+_FAILURES_SHOWN = 20
+
+
+def batch(
+    inputs: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="INPUT…",
+            help='Pictures, folders (searched to the bottom), quoted patterns ("photos/**/*.jpg"), or @LIST: a text '
+            "file with one picture a line, relative to the list's folder.",
+            show_default=False,
+        ),
+    ],
+    output: Annotated[
+        Path,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="FOLDER",
+            help="Where the tree of results and manifest.jsonl go.",
+            show_default=False,
+            rich_help_panel="Output",
+        ),
+    ],
+    checkpoint: opt.Checkpoint = None,
+    kind: opt.KindOption = "cross",
+    layer: opt.Layer = -1,
+    head: opt.HeadOption = "mean",
+    query: opt.Queries = None,
+    label: opt.Labels = None,
+    top_k: opt.TopK = None,
+    threshold: opt.Threshold = 0.7,
+    point: opt.Points = None,
+    direction: opt.DirectionOption = "from",
+    style: opt.StyleOption = "overlay",
+    cmap: opt.Cmap = None,
+    alpha: opt.Alpha = None,
+    scale: opt.ScaleOption = "each",
+    smooth: opt.Smooth = "bicubic",
+    export: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME,…",
+            help="What to write: overlay, heatmap, pair, contour (PNG), arrays (.npz). [default: the style]",
+            show_default=False,
+            rich_help_panel="Output",
+        ),
+    ] = "",
+    per: Annotated[
+        Literal["query", "image"],
+        typer.Option(
+            help="query: a PNG each, at the picture's size. image: one sheet a picture.", rich_help_panel="Output"
+        ),
+    ] = "query",
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume/--no-resume",
+            help="Leave alone what an earlier run wrote under the same settings.",
+            rich_help_panel="Output",
+        ),
+    ] = True,
+    as_json: opt.AsJson = False,
+    device: opt.Device = "auto",
+    shortest_px: opt.ShortestPx = None,
+    longest_px: opt.LongestPx = None,
+    nheads: opt.Heads = None,
+    dilation: opt.Dilation = None,
+    classes: opt.Classes = None,
+) -> None:
+    """Write the maps of every detection in many pictures; run it again, and it does only what is missing."""
+    request = opt.request_from(
+        kind=kind,
+        layer=layer,
+        head=head,
+        query=query,
+        label=label,
+        top_k=top_k,
+        threshold=threshold,
+        point=point,
+        direction=direction,
+    )
+    drawing = opt.drawing_from(style=style, cmap=cmap, alpha=alpha, scale=scale, smooth=smooth)
+    from dataclasses import replace
+
+    from detr_attnviz.batch.plan import BatchSettings
+    from detr_attnviz.batch.run import run_batch
+
+    # Unlike `render`, nothing is shown of a picture without a sure detection: of thousands, nobody would notice.
+    request = replace(request, fallback=0)
+    exports = tuple(name for part in export.split(",") if (name := part.strip()))
+    settings = BatchSettings(request, drawing, exports, per, shortest_px, longest_px)
+    detector = opt.open_detector(checkpoint, device, nheads, dilation, classes)
+    with _progress() as on_progress:
+        report = run_batch(detector, inputs, settings, output, resume=resume, on_progress=on_progress)
+    if as_json:
+        from json import dumps
+
+        typer.echo(dumps({**_as_json(report, output), "provenance": detector.provenance}, indent=2))
+    else:
+        _print(report, output, threshold)
+    raise typer.Exit(1 if report.failed else 0)
+
+
+@contextmanager
+def _progress() -> Iterator["OnProgress"]:
+    """A bar with pictures a second and the time left; after Ctrl-C, one line that says how to go on."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    columns = (MofNCompleteColumn(), BarColumn(), TextColumn("{task.fields[rate]}"), TimeRemainingColumn())
+    bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+    task = bar.add_task("pictures", total=None, rate="")
+    started, done = time.monotonic(), 0
+
+    def show(report: "BatchReport", total: int | None) -> None:
+        nonlocal done
+        done = report.pictures
+        rate = (done - report.skipped) / max(time.monotonic() - started, 1e-9)
+        bar.update(task, completed=done, total=total, rate=f"{rate:.1f} images/s")
+
+    try:
+        with bar:
+            yield show
+    except KeyboardInterrupt:
+        say(f"stopped after {done} pictures; the same command goes on from there")
+        raise typer.Exit(130) from None
+
+
+def _as_json(report: "BatchReport", output: Path) -> dict[str, Any]:
+    failures = [{"picture": one.picture.location, "error": one.error} for one in report.failures]
+    counts = {name: getattr(report, name) for name in ("pictures", "written", "skipped", "empty", "failed", "seconds")}
+    return {"manifest": str(output / "manifest.jsonl"), **counts, "failures": failures}
+
+
+def _print(report: "BatchReport", output: Path, threshold: float) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    console = Console(soft_wrap=True, highlight=False)
+    made = report.pictures - report.skipped
+    rate = f", {made / report.seconds:.1f} images/s" if made and report.seconds else ""
+    console.print(
+        f"{report.pictures} pictures: wrote {report.written} files to {escape(one_line(str(output)))} "
+        f"in {report.seconds:.1f} s{rate}"
+    )
+    if report.skipped:
+        console.print(f"{report.skipped} pictures were done before and are left as they are")
+    if report.empty:
+        wanted = f"a score of {threshold:g} or more (--threshold), and the chosen --label if any"
+        console.print(f"{report.empty} pictures have nothing to show: no detection has {wanted}")
+    if report.failed:
+        table = Table("picture", "failed because", box=None, pad_edge=False)
+        for one in report.failures[:_FAILURES_SHOWN]:
+            table.add_row(escape(one_line(one.picture.location)), escape(one_line(one.error)))
+        console.print(table)
+        if report.failed > _FAILURES_SHOWN:
+            console.print(f"and {report.failed - _FAILURES_SHOWN} more; manifest.jsonl has them all")

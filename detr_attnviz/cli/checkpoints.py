@@ -1,0 +1,38 @@
+"""`attnviz checkpoints`: the known checkpoints, which of them are on disk, and fetching one."""
+
+from typing import Annotated
+
+import typer
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout and nothing else there.")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="A name from the list, such as detr-r50.")]
+
+checkpoints_app = typer.Typer(invoke_without_command=True, help="List the known checkpoints, or fetch one.")
+
+
+@checkpoints_app.callback()
+def list_checkpoints(context: typer.Context, as_json: AsJson = False) -> None:
+    """List the known checkpoints and which of them are on disk."""
+    if context.invoked_subcommand is not None:
+        return
+    from detr_attnviz.checkpoints.zoo import known
+    from detr_attnviz.cli import checkpoints_report
+
+    if as_json:
+        checkpoints_report.print_json(known())
+    else:
+        checkpoints_report.print_table(known())
+
+
+@checkpoints_app.command()
+def download(name: Name, as_json: AsJson = False) -> None:
+    """Fetch a known checkpoint: once, verified; a cut download is continued by the next call."""
+    from detr_attnviz.checkpoints import zoo
+    from detr_attnviz.cli import checkpoints_report
+
+    was_there = zoo.is_on_disk(name)
+    with checkpoints_report.progress_bar(name) as progress:
+        path = zoo.download(name, progress=progress)
+    if was_there:
+        typer.echo("already on disk", err=True)
+    checkpoints_report.print_downloaded(zoo.find(name), path, as_json=as_json)

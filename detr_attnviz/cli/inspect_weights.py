@@ -1,0 +1,58 @@
+"""`attnviz inspect-weights`: the attention weights of any checkpoint, split into Wq, Wk, Wv, by numbers."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from detr_attnviz.checkpoints.attention import AttentionWeights
+    from detr_attnviz.checkpoints.inspection import Panel
+
+Ckpt = Annotated[str, typer.Argument(metavar="CKPT", help="A checkpoint file or folder, a known name, or demo.")]
+ModuleGlob = Annotated[str | None, typer.Option("--module", help="Only modules whose name matches this glob.")]
+Layer = Annotated[int | None, typer.Option("--layer", help="Only this layer, from 0; -1 is the last.")]
+Heads = Annotated[bool, typer.Option("--heads", help="Also numbers per head, and how similar heads are.")]
+NHeads = Annotated[int | None, typer.Option("--nheads", min=1, help="Number of heads, if the checkpoint is silent.")]
+Plot = Annotated[Path | None, typer.Option("--plot", help="Draw Wq | Wk | Wv and the heads' norms to this file.")]
+Export = Annotated[Path | None, typer.Option("--export", help="Write split weights: .safetensors, .npz or .pth.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout and nothing else there.")]
+
+
+def inspect_weights(
+    ckpt: Ckpt,
+    module: ModuleGlob = None,
+    layer: Layer = None,
+    heads: Heads = False,
+    nheads: NHeads = None,
+    plot: Plot = None,
+    export: Export = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show the attention weights in a checkpoint of any model: shapes, norms, ranks, heads."""
+    from detr_attnviz.checkpoints.inspection import inspect
+    from detr_attnviz.cli import weights_report
+
+    found = inspect(ckpt, module=module, layer=layer, nheads=nheads)
+    if as_json:
+        weights_report.print_json(found)
+    else:
+        weights_report.print_tables(found, heads=heads)
+    weights_report.print_notes(found)
+    if export is not None:
+        _export(export, found.modules)
+    if plot is not None:
+        _plot(plot, found.panels(), found.path.name)
+
+
+def _export(path: Path, modules: "tuple[AttentionWeights, ...]") -> None:
+    from detr_attnviz.checkpoints.export import export
+
+    typer.echo(f"wrote {export(path, modules)} tensors to {path}", err=True)
+
+
+def _plot(path: Path, panels: "tuple[Panel, ...]", title: str) -> None:
+    from detr_attnviz.drawing.figure import save_figure, weights_figure
+
+    save_figure(weights_figure(panels, title=title), path)
+    typer.echo(f"drew {len(panels)} modules to {path}", err=True)

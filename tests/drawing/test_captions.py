@@ -1,0 +1,92 @@
+"""The words of a picture say what is drawn, and are honest about cells without a number."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from detr_attnviz.drawing.captions import amount, caption, heading, strongest, unit
+from tests.drawing.scenes import cross, decoder_self, encoder, weights
+
+
+def plain(text: str) -> str:
+    return text.replace("\N{NO-BREAK SPACE}", " ")
+
+
+def range_of(values: NDArray[np.float32]) -> str:
+    return plain(caption(cross(maps=values[None]), 0).notes[-1])
+
+
+def test_caption_of_an_object_names_it_its_query_and_its_box() -> None:
+    explanation = cross(2)
+    words = caption(explanation, 1)
+    left, top, right, bottom = explanation.detections[1].box
+    assert (words.title, words.tail) == ("dog", " 0.98")
+    assert words.notes[0] == f"query 3 · box {left:.0f}, {top:.0f} – {right:.0f}, {bottom:.0f}"
+
+
+def test_range_is_said_with_its_unit() -> None:
+    values = np.full((3, 4), 0.01, dtype=np.float32)
+    values[1, 1] = 0.031
+    assert range_of(values) == "0 – 3.1 % of attention per cell"
+
+
+@pytest.mark.parametrize(
+    ("value", "cells", "words"),
+    [
+        (np.nan, 1, "1 cell is NaN (hatched)"),
+        (np.nan, 12, "12 cells are NaN (hatched)"),
+        (np.inf, 2, "2 cells are NaN or infinite (hatched)"),
+        (-0.5, 3, "3 cells below zero, drawn as 0"),
+    ],
+)
+def test_cells_that_are_not_drawn_are_counted(value: float, cells: int, words: str) -> None:
+    values = weights(1, 3, 4)[0]
+    values.ravel()[:cells] = value
+    assert words in range_of(values)
+
+
+def test_zero_and_constant_maps_are_said() -> None:
+    assert range_of(np.zeros((3, 4), dtype=np.float32)) == "the map is zero everywhere"
+    assert range_of(np.full((3, 4), -1, dtype=np.float32)).startswith("nothing is above zero")
+    assert range_of(np.full((3, 4), 0.25, dtype=np.float32)) == "the same everywhere: 25 % of attention per cell"
+
+
+def test_encoder_says_who_looks_at_whom() -> None:
+    assert caption(encoder("from"), 0).title == "what (10, 20) attends to"
+    assert caption(encoder("to"), 1).title == "who attends to (50, 5)"
+    assert unit(encoder("to")) == "of each cell's attention"
+
+
+def test_decoder_self_says_whom_the_query_listens_to_strongest_first() -> None:
+    explanation = decoder_self(1, 4)
+    explanation = dataclasses.replace(explanation, maps=np.array([[0.1, 0.6, 0.0, 0.3]], dtype=np.float32))
+    assert plain(caption(explanation, 0).notes[1]) == "listens to dog (3) 60 %, dog (9) 30 %, itself 10 %"
+    assert strongest(explanation.maps[0]) == [1, 3, 0]
+
+
+def test_relevance_is_a_plain_number() -> None:
+    explanation = cross(method="gradient")
+    assert amount(explanation, 0.01234) == "0.0123"
+    assert unit(explanation) == "gradient per cell"
+
+
+def test_heading_says_layer_head_site_method_picture_and_checkpoint() -> None:
+    title, details = heading(cross())
+    assert title == "Decoder cross-attention, layer 5, mean of heads"
+    assert details == "pets.jpg · decoder.5.cross · method raw · checkpoint detr-r50 e632da11"
+
+
+def test_heading_carries_a_note_of_the_provenance() -> None:
+    explanation = dataclasses.replace(cross(), provenance={"note": "nothing passed 0.7: the three best"})
+    assert heading(explanation)[-1] == "nothing passed 0.7: the three best"
+
+
+def test_heading_of_one_head_and_of_the_maximum() -> None:
+    assert heading(encoder())[0] == "Encoder self-attention, layer 3, head 2"
+    assert heading(decoder_self())[0] == "Decoder self-attention, layer 5, maximum of heads"
+
+
+def test_object_without_a_name_is_named_by_its_label() -> None:
+    assert caption(cross(1, names=("\x00 ",)), 0).title == "class 0"

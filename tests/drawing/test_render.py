@@ -1,0 +1,163 @@
+"""Whole sheets: every kind and style, sizes from one pixel up, honest words, the same bytes each time."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from detr_attnviz.drawing import mosaic
+from detr_attnviz.drawing.colormap import table
+from detr_attnviz.drawing.options import DrawingOptions
+from detr_attnviz.drawing.render import render
+from detr_attnviz.drawing.write import png_bytes
+from detr_attnviz.errors import ChoiceError
+from detr_attnviz.explanation import Explanation
+from tests.drawing.scenes import AWKWARD_NAMES, cross, decoder_self, encoder, photo
+
+STYLES = ["overlay", "heatmap", "pair", "contour"]
+
+
+def layout_of(monkeypatch: pytest.MonkeyPatch, explanation: Explanation, **options: Any) -> mosaic.Layout:
+    """The plan that ``render`` paints."""
+    seen: list[mosaic.Layout] = []
+    paint = mosaic.paint
+
+    def keep(layout: mosaic.Layout, pictures: list[Image.Image], cmap: str) -> Image.Image:
+        seen.append(layout)
+        return paint(layout, pictures, cmap)
+
+    monkeypatch.setattr(mosaic, "paint", keep)
+    render(explanation, **options)
+    return seen[0]
+
+
+def words_of(layout: mosaic.Layout) -> str:
+    return " ".join(line.text for line in layout.lines).replace("\N{NO-BREAK SPACE}", " ")
+
+
+@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize("explanation", [cross(3), encoder("from"), encoder("to")], ids=["cross", "from", "to"])
+def test_every_style_of_maps_over_the_picture(explanation: Explanation, style: str) -> None:
+    sheet = render(explanation, style=style)
+    assert sheet.mode == "RGB"
+    assert sheet.getpixel((0, 0)) == (255, 255, 255)
+    assert sheet.getpixel((sheet.width - 1, sheet.height - 1)) == (255, 255, 255)
+
+
+def test_sheet_says_everything(monkeypatch: pytest.MonkeyPatch) -> None:
+    words = words_of(layout_of(monkeypatch, cross(2)))
+    for part in ("layer 5", "mean of heads", "pets.jpg", "detr-r50", "cat 0.99", "dog 0.98", "query 3", "box", "%"):
+        assert part in words
+
+
+def test_shared_scale_gives_one_range_in_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    explanation = cross(3)
+    words = words_of(layout_of(monkeypatch, explanation, scale="shared"))
+    assert f"0 {100 * explanation.maps.max():.3g} % of attention per cell" in words
+    assert "peak of each map" not in words
+
+
+def test_each_scale_says_where_the_peaks_are_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "0 peak of each map, given below it" in words_of(layout_of(monkeypatch, cross(3)))
+
+
+def test_contours_are_explained(monkeypatch: pytest.MonkeyPatch) -> None:
+    words = words_of(layout_of(monkeypatch, cross(1), style="contour"))
+    assert "25 % 50 % 75 % of the map's sum lie inside the line" in words
+    words = words_of(layout_of(monkeypatch, cross(1), style="contour", contours=(0.5,), contours_of="peak"))
+    assert "50 % of the map's peak" in words
+
+
+@pytest.mark.parametrize("size", [(1, 1), (16, 16), (32, 24), (10, 2000), (2000, 10), (640, 480), (480, 640)])
+@pytest.mark.parametrize("style", ["overlay", "pair", "contour"])
+def test_any_picture_size_gives_a_readable_sheet(size: tuple[int, int], style: str) -> None:
+    sheet = render(cross(2, photo(*size)), style=style)
+    assert max(sheet.size) <= 4000
+    assert min(sheet.size) >= 150
+
+
+def test_few_pixels_grow_by_a_whole_factor(monkeypatch: pytest.MonkeyPatch) -> None:
+    layout = layout_of(monkeypatch, cross(1, photo(32, 24)))
+    assert layout.picture_size == (480, 360)
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 13, 40, 100])
+def test_any_number_of_panels_stays_within_the_longest_side(count: int) -> None:
+    assert max(render(cross(count)).size) <= 4000
+
+
+def test_longest_side_and_panel_size_can_be_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert max(render(cross(12), sheet_px=1500).size) <= 1500
+    assert max(layout_of(monkeypatch, cross(2, photo(320, 240)), panel_px=300).picture_size) == 300
+
+
+def test_awkward_names_do_not_break_the_layout(monkeypatch: pytest.MonkeyPatch) -> None:
+    for explanation in (cross(10, names=AWKWARD_NAMES), decoder_self(4, 10, AWKWARD_NAMES)):
+        for line in layout_of(monkeypatch, explanation).lines:
+            assert line.rect[2] <= line.limits[2] + 1
+
+
+def test_same_explanation_gives_the_same_bytes() -> None:
+    for explanation in (cross(3), encoder(), decoder_self()):
+        assert png_bytes(render(explanation)) == png_bytes(render(explanation))
+
+
+def test_options_and_changes_meet() -> None:
+    options = DrawingOptions(style="pair", cmap="viridis")
+    assert render(cross(), options).tobytes() == render(cross(), style="pair", cmap="viridis").tobytes()
+    assert render(cross(), options, style="overlay").tobytes() == render(cross(), cmap="viridis").tobytes()
+
+
+def test_no_chosen_query_is_told() -> None:
+    empty = dataclasses.replace(cross(1), maps=np.zeros((0, 3, 4), dtype=np.float32), detections=())
+    with pytest.raises(ChoiceError, match=r"no query was chosen.*threshold"):
+        render(empty)
+
+
+def test_maps_without_numbers_are_drawn_and_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    maps = cross(3).maps.copy()
+    maps[0, 0, :2] = np.nan
+    maps[1] = 0
+    maps[2] = np.nan
+    for style in STYLES:
+        words = words_of(layout_of(monkeypatch, cross(maps=maps), style=style))
+        assert "2 cells are NaN (hatched)" in words
+        assert "the map is zero everywhere" in words
+        assert "12 cells are NaN (hatched)" in words
+
+
+def test_decoder_self_as_overlay_and_as_matrix(monkeypatch: pytest.MonkeyPatch) -> None:
+    explanation = decoder_self(2, 12)
+    words = words_of(layout_of(monkeypatch, explanation))
+    assert "listens to" in words
+    words = words_of(layout_of(monkeypatch, explanation, style="heatmap"))
+    assert "rows: chosen queries" in words
+
+
+def test_matrix_shows_each_weight_in_the_tables_colour(monkeypatch: pytest.MonkeyPatch) -> None:
+    explanation = dataclasses.replace(decoder_self(1, 4), maps=np.array([[0.0, 1.0, 0.5, 0.0]], dtype=np.float32))
+    sheet = render(explanation, style="heatmap", cmap="viridis")
+    colors = {color for _, color in sheet.getcolors(1 << 24) or []}
+    assert {tuple(table("viridis")[level].tolist()) for level in (0, 128, 255)} <= colors
+
+
+def test_matrix_with_nan_is_hatched_and_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    maps = decoder_self(2, 12).maps.copy()
+    maps[0, 3] = np.nan
+    maps[1] = np.nan
+    words = words_of(layout_of(monkeypatch, dataclasses.replace(decoder_self(2, 12), maps=maps), style="heatmap"))
+    assert "13 hatched cells hold no number (NaN)" in words
+
+
+@pytest.mark.parametrize("style", ["pair", "contour"])
+def test_decoder_self_has_no_such_form(style: str) -> None:
+    with pytest.raises(ChoiceError, match=r"decoder self-attention.*overlay.*heatmap"):
+        render(decoder_self(), style=style)
+
+
+def test_grey_and_palette_pictures_are_accepted() -> None:
+    for mode in ("L", "P", "RGBA"):
+        explanation = cross(1)
+        render(dataclasses.replace(explanation, image=explanation.image.convert(mode)))

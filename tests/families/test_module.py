@@ -1,0 +1,75 @@
+"""Detectors that somebody else built, run as they are."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.testing import assert_close
+
+import detr_attnviz as av
+from detr_attnviz.errors import ChoiceError
+from tests.tiny import NAMES, drawn_picture
+
+pytestmark = pytest.mark.filterwarnings("ignore:enable_nested_tensor is True:UserWarning")
+
+
+class Notebook(nn.Module):
+    """A fork in the manner of the official demo notebook: PyTorch's transformer on a small backbone."""
+
+    def __init__(self, stride: int = 32, output: str = "pred_logits") -> None:
+        super().__init__()
+        self.backbone = nn.Conv2d(3, 16, stride, stride=stride)
+        self.transformer = nn.Transformer(16, 2, 2, 3, 32, dropout=0.0)
+        self.linear_class = nn.Linear(16, len(NAMES) + 1)
+        self.linear_bbox = nn.Linear(16, 4)
+        self.query_pos = nn.Parameter(torch.rand(7, 16))
+        self.output = output
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        tokens = self.backbone(images).flatten(2).permute(2, 0, 1)
+        state = self.transformer(tokens, self.query_pos[:, None]).transpose(0, 1)
+        return {self.output: self.linear_class(state), "pred_boxes": self.linear_bbox(state).sigmoid()}
+
+
+@pytest.mark.parametrize("stride", [32, 16])
+def test_a_fork_is_traced_as_it_is(stride: int) -> None:
+    fork = Notebook(stride).eval()
+    detector = av.load(fork, device="cpu", classes=NAMES)
+    trace = detector.trace(drawn_picture(), shortest_px=128)
+    with torch.inference_mode():
+        expected = fork(trace.prepared.inputs["images"])
+    assert torch.equal(trace.logits, expected["pred_logits"][0])
+    assert (trace.grid.rows, trace.grid.cols) == (128 // stride, 192 // stride)
+    assert trace.sites[0] == "encoder.0.self"
+    assert trace.sites[-1] == "decoder.2.cross"
+    maps = trace.attention("decoder.2.cross", queries=[6])
+    assert maps.shape == (2, 1, 128 // stride, 192 // stride)
+    assert_close(maps.sum((2, 3)), torch.ones(2, 1))
+    assert trace.detections[0].name in NAMES
+
+
+def test_a_fork_passes_verify_without_a_padding_column() -> None:
+    proof = av.verify(av.load(Notebook(), device="cpu"), drawn_picture(), shortest_px=128)
+    assert proof.passed
+    assert {site.padding_mass for site in proof.sites} == {None}
+
+
+def test_a_module_without_decoder_attention_is_sent_to_capture() -> None:
+    with pytest.raises(ChoiceError, match=r"no nn.MultiheadAttention at decoder.*use capture"):
+        av.load(nn.Linear(3, 3))
+
+
+def test_an_output_without_logits_says_so() -> None:
+    with pytest.raises(ChoiceError, match="no pred_logits or logits: found dict"):
+        av.load(Notebook(output="classes"))
+
+
+def test_tokens_that_are_no_square_grid() -> None:
+    with pytest.raises(ChoiceError, match="256×256 picture gave 4 tokens|gave 6 tokens|gave 8 tokens"):
+        fork = Notebook()
+        fork.backbone = nn.Conv2d(3, 16, (32, 256), stride=(32, 256))
+        av.load(fork)
+
+
+def test_a_built_module_takes_no_heads() -> None:
+    with pytest.raises(ChoiceError, match="knows its own heads"):
+        av.load(Notebook(), nheads=4)

@@ -1,0 +1,83 @@
+"""Which queries are looked at."""
+
+from dataclasses import replace
+
+import pytest
+
+from detr_attnviz.detections import Detection
+from detr_attnviz.errors import ChoiceError
+from detr_attnviz.methods.request import Request
+from detr_attnviz.methods.select import chosen_detections, select
+from detr_attnviz.trace import Trace
+from tests.tiny import drawn_picture, tiny_detector
+
+SCORES = [0.2, 0.9, 0.8, 0.71, 0.3, 0.1, 0.1, 0.1, 0.1, 0.1]
+LABELS = [0, 1, 0, 0, 2, 3, 3, 3, 3, 3]
+NAMES = ("cat", "dog", "bird", "fish", "cow")
+
+
+@pytest.fixture(scope="module")
+def trace() -> Trace:
+    seen = tuple(
+        Detection(index, score, label, NAMES[label], (0, 0, 1, 1))
+        for index, (score, label) in enumerate(zip(SCORES, LABELS, strict=True))
+    )
+    return replace(tiny_detector().trace(drawn_picture()), detections=seen)
+
+
+def test_best_first_above_the_threshold(trace: Trace) -> None:
+    assert select(trace) == (1, 2, 3)
+    assert select(trace, threshold=0.25) == (1, 2, 3, 4)
+
+
+@pytest.mark.parametrize("label", ["cat", "CAT", ["cat"], "0"])
+def test_label_by_name_in_any_case_or_id(trace: Trace, label: str) -> None:
+    assert select(trace, label=label) == (2, 3)
+
+
+def test_several_labels(trace: Trace) -> None:
+    assert select(trace, label=["cat", "dog"], top_k=2) == (1, 2)
+
+
+def test_nothing_passes(trace: Trace) -> None:
+    assert select(trace, threshold=0.95) == ()
+    assert select(trace, threshold=0.95, fallback=3) == (1, 2, 3)
+    assert select(trace, threshold=0.95, fallback=3, label="bird") == (4,)
+    assert select(trace, label="cow", fallback=3) == ()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"threshold": 1.5}, "threshold is 1.5: it must be in 0–1"),
+        ({"top_k": 0}, "top_k is 0"),
+        ({"label": "cta"}, "no class 'cta' in this checkpoint; did you mean cat"),
+        ({"label": "zzz"}, "its classes are cat, dog, bird, fish, cow"),
+        ({"label": "5"}, "no class '5'"),
+    ],
+)
+def test_bad_choices(trace: Trace, options: dict[str, object], words: str) -> None:
+    with pytest.raises(ChoiceError, match=words):
+        select(trace, **options)  # type: ignore[arg-type]
+
+
+def test_unknown_query_names_the_range(trace: Trace) -> None:
+    with pytest.raises(ChoiceError, match="no query 10: queries are 0–9"):
+        chosen_detections(trace, [3, 10])
+
+
+def test_request_says_when_nothing_was_sure(trace: Trace) -> None:
+    unsure = Request(threshold=0.95)
+    assert unsure.remark(unsure.answer(trace)) == (
+        "no detection reaches the threshold 0.95: showing the 3 best instead"
+    )
+    sure = Request()
+    assert sure.remark(sure.answer(trace)) == ""
+    named = Request(queries=(5,))
+    assert named.queries_of(trace) == (5,)
+    assert named.remark(named.answer(trace)) == ""
+
+
+def test_request_without_any_object(trace: Trace) -> None:
+    nothing = Request(labels=("cow",))
+    assert nothing.remark(nothing.answer(trace)) == "no object query to show"

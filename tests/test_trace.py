@@ -1,0 +1,160 @@
+"""Loading, tracing, and asking a trace."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+import detr_attnviz as av
+from detr_attnviz.detector import find_device
+from detr_attnviz.errors import CheckpointError, ChoiceError, ImageError
+from detr_attnviz.trace import Trace
+from tests.tiny import NAMES, drawn_picture, tiny_detector, tiny_model, write_picture
+
+
+@pytest.fixture
+def trace() -> Trace:
+    return tiny_detector().trace(drawn_picture())
+
+
+def test_everything_is_recorded(trace: Trace) -> None:
+    assert trace.sites == (
+        "encoder.0.self",
+        "decoder.0.self",
+        "decoder.0.cross",
+        "decoder.1.self",
+        "decoder.1.cross",
+    )
+    assert trace.logits.shape == (10, len(NAMES) + 1)
+    assert trace.boxes.shape == (10, 4)
+    assert [seen.index for seen in trace.detections] == list(range(10))
+    assert (trace.grid.rows, trace.grid.cols) == (4, 6)
+
+
+def test_cross_attention_sums_to_one(trace: Trace) -> None:
+    maps = trace.attention("decoder.1.cross", queries=[7, 2])
+    assert maps.shape == (4, 2, 4, 6)
+    assert_close(maps.sum((2, 3)), torch.ones(4, 2))
+
+
+def test_point_and_its_cell_are_the_same(trace: Trace) -> None:
+    cell = trace.grid.token_at(70, 20)
+    by_point = trace.attention("encoder.0.self", points=[(70, 20)])
+    assert torch.equal(by_point, trace.attention("encoder.0.self", queries=[cell]))
+    assert_close(by_point[:, 0].flatten(1), trace.records["encoder.0.self"].map()[0, :, cell])
+
+
+def test_direction_to_is_the_column(trace: Trace) -> None:
+    cell = trace.grid.token_at(70, 20)
+    found = trace.attention("encoder.0.self", points=[(70, 20)], direction="to", heads=[2])
+    assert_close(found[0, 0].flatten(), trace.records["encoder.0.self"].map()[0, 2, :, cell])
+    assert not torch.allclose(found, trace.attention("encoder.0.self", points=[(70, 20)], heads=[2]))
+
+
+def test_decoder_self_attention_is_between_queries(trace: Trace) -> None:
+    maps = trace.attention("decoder.0.self", queries=[3])
+    assert maps.shape == (4, 1, 10)
+    assert_close(maps.sum(-1), torch.ones(4, 1))
+
+
+@pytest.mark.parametrize(
+    ("site", "options", "words"),
+    [
+        ("decoder.9.cross", {}, "no site 'decoder.9.cross' here; there are decoder.1.cross"),
+        ("decoder.0.cross", {"points": [(1, 1)]}, "belong to encoder self-attention"),
+        ("decoder.0.cross", {"direction": "to"}, "belong to encoder self-attention"),
+        ("encoder.0.self", {"direction": "up"}, "must be 'from' or 'to'"),
+        ("encoder.0.self", {"queries": [1], "points": [(1, 1)]}, "not both"),
+        ("encoder.0.self", {"queries": [24]}, "query must be in 0–23"),
+        ("encoder.0.self", {"points": [(96, 1)]}, "outside the picture"),
+    ],
+)
+def test_what_is_not_there_is_said(trace: Trace, site: str, options: dict[str, object], words: str) -> None:
+    with pytest.raises(ChoiceError, match=words):
+        trace.attention(site, **options)  # type: ignore[arg-type]
+
+
+def test_maps_need_no_second_forward(trace: Trace) -> None:
+    trace.detector.family.forward = None  # type: ignore[method-assign, assignment]
+    assert trace.attention("decoder.0.cross").shape == (4, 10, 4, 6)
+
+
+def test_recording_costs_only_references(trace: Trace) -> None:
+    tokens, queries = trace.grid.tokens, 10
+    assert trace.records["encoder.0.self"].nbytes <= 4 * 32 * tokens * 2  # q is k, and v
+    assert trace.records["decoder.0.cross"].nbytes <= 4 * 32 * (queries + 2 * tokens)
+
+
+def test_size_options_change_the_grid() -> None:
+    trace = tiny_detector().trace(drawn_picture(), shortest_px=64, longest_px=64)
+    assert (trace.grid.input_height_px, trace.grid.input_width_px) == (43, 64)
+
+
+def test_picture_by_path_is_named_in_the_provenance(tmp_path: Path) -> None:
+    path = write_picture(tmp_path / "x.png")
+    trace = tiny_detector().trace(path)
+    assert trace.source == str(path)
+    assert av.explain(trace).provenance["picture"] == str(path)
+
+
+def test_missing_picture() -> None:
+    with pytest.raises(ImageError, match="does not exist"):
+        tiny_detector().trace("nowhere.png")
+
+
+def test_load_names_what_it_knows() -> None:
+    with pytest.raises(CheckpointError, match="no such file or folder.*demo, detr-r50"):
+        av.load("detr-r5000")
+
+
+def test_load_a_native_model() -> None:
+    detector = av.load(tiny_model(), device="cpu", classes=NAMES)
+    assert detector.class_names == NAMES
+    assert detector.checkpoint_sha256 == ""
+    assert "DETR" in repr(detector)
+
+
+def test_more_names_than_classes() -> None:
+    with pytest.raises(ChoiceError, match="6 class names.*5 classes"):
+        av.load(tiny_model(), classes=[*NAMES, "unicorn"])
+
+
+def test_loaded_checkpoint_knows_its_hash_and_what_was_assumed(tmp_path: Path) -> None:
+    path = tmp_path / "x.pth"
+    torch.save({"model": tiny_model().state_dict()}, path)
+    detector = av.load(path, device="cpu", nheads=4)
+    assert len(detector.checkpoint_sha256) == 64
+    assert detector.provenance["heads"] == "4"
+    assert any("--dilation" in note for note in detector.notes)
+
+
+def test_checkpoint_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "mine.pth"
+    torch.save(tiny_model().state_dict(), path)
+    monkeypatch.setenv("ATTNVIZ_CHECKPOINT", str(path))
+    detector = av.load(device="cpu", nheads=4)
+    assert detector.name == "mine.pth"
+    assert "$ATTNVIZ_CHECKPOINT" in detector.notes[0]
+
+
+@pytest.mark.parametrize("name", ["gpu", "cuda:999", "tpu"])
+def test_device_that_is_not_there(name: str) -> None:
+    with pytest.raises(ChoiceError, match=r"choose auto"):
+        find_device(name)
+
+
+def test_inference_leaves_global_switches_alone() -> None:
+    was = torch.backends.cudnn.allow_tf32
+    tiny_detector().trace(drawn_picture())
+    assert torch.backends.cudnn.allow_tf32 is was
+    assert not torch.is_inference_mode_enabled()
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
+def test_gpu_maps_equal_the_cpus() -> None:
+    on_cpu = av.load(tiny_model(), device="cpu").trace(drawn_picture())
+    on_gpu = av.load(tiny_model(), device="cuda").trace(drawn_picture())
+    for site in on_cpu.sites:
+        assert_close(on_gpu.attention(site).cpu(), on_cpu.attention(site), atol=1e-5, rtol=0)
