@@ -11,7 +11,8 @@ def test_keys_error_lists_every_key_sorted() -> None:
     )
     assert error.missing == ("a", "b")
     assert str(error) == (
-        "x.pth: tensors do not fit a DETR: 2 missing (a, b); 1 unexpected (c); 1 of another shape (d [1] instead of [2])"
+        "x.pth: tensors do not fit a DETR: 2 missing (a, b); 1 unexpected (c); "
+        "1 of another shape (d [1] instead of [2])"
     )
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors.torch import save_file
 from torch import Tensor
 
 from detr_attnviz.checkpoints.attention import AttentionWeights
-from detr_attnviz.checkpoints.read import write_safetensors
 from detr_attnviz.errors import OutputError
 
 
@@ -72,12 +72,16 @@ def _write_npz(path: Path, tensors: Mapping[str, Tensor]) -> None:
         np.savez(file, **arrays)  # type: ignore[arg-type]
 
 
+def _write_safetensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    save_file({name: tensor.contiguous().clone() for name, tensor in tensors.items()}, path)
+
+
 def _write_pth(path: Path, tensors: Mapping[str, Tensor]) -> None:
     torch.save({name: tensor.clone() for name, tensor in tensors.items()}, path)
 
 
 WRITERS: Mapping[str, Callable[[Path, Mapping[str, Tensor]], None]] = {
-    ".safetensors": write_safetensors,
+    ".safetensors": _write_safetensors,
     ".npz": _write_npz,
     ".pth": _write_pth,
 }

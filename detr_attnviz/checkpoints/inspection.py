@@ -75,8 +75,10 @@ def inspect(
 
 
 def _located(source: str | Path) -> Path:
-    """A path, or where a known checkpoint of that name lies."""
-    path = Path(source)
+    """A path, or where the demo weights or a known checkpoint of that name lie."""
+    path = Path(source).expanduser()
+    if str(source) == zoo.DEMO and not path.exists():
+        return zoo.DEMO_PATH
     if path.exists() or str(source) not in {entry.name for entry in zoo.known()}:
         return path
     if not zoo.is_on_disk(str(source)):

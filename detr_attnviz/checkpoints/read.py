@@ -1,6 +1,6 @@
 """Opens a checkpoint without running any code from it: pickled, safetensors, or a Hugging Face folder.
 
-The one place that knows the safetensors format. Tensors are memory-mapped where the file permits it.
+Tensors are memory-mapped where the file permits it.
 """
 
 import hashlib
@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from detr_attnviz.checkpoints.choice import Weights, choose, only_tensors
@@ -76,13 +75,6 @@ def sha256_of(path: str | Path) -> str:
         except OSError as error:
             raise _unreadable(part, error) from None
     return digest.hexdigest()
-
-
-def write_safetensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> None:
-    """Write tensors as a safetensors file; views of one storage are written out one by one."""
-    save_file(
-        {name: tensor.detach().contiguous().clone() for name, tensor in tensors.items()}, path, dict(metadata or {})
-    )
 
 
 def is_safetensors(path: Path) -> bool:

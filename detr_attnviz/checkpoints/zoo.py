@@ -12,6 +12,10 @@ OFFICIAL_ADDRESS = "https://dl.fbaipublicfiles.com/detr/"
 ADDRESS_VARIABLE = "ATTNVIZ_DOWNLOAD_URL"
 """Environment variable: the folder's address on a mirror, instead of the official one."""
 
+DEMO = "demo"
+DEMO_PATH = Path(__file__).parent.parent / "demo" / "detr_shapes.safetensors"
+"""The weights that come with the package."""
+
 
 @dataclass(frozen=True)
 class Known:

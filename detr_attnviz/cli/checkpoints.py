@@ -4,6 +4,8 @@ from typing import Annotated
 
 import typer
 
+from detr_attnviz.cli.messages import say
+
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout and nothing else there.")]
 Name = Annotated[str, typer.Argument(metavar="NAME", help="A name from the list, such as detr-r50.")]
 
@@ -29,10 +31,11 @@ def download(name: Name, as_json: AsJson = False) -> None:
     """Fetch a known checkpoint: once, verified; a cut download is continued by the next call."""
     from detr_attnviz.checkpoints import zoo
     from detr_attnviz.cli import checkpoints_report
+    from detr_attnviz.cli.progress import download_progress
 
     was_there = zoo.is_on_disk(name)
-    with checkpoints_report.progress_bar(name) as progress:
+    with download_progress() as progress:
         path = zoo.download(name, progress=progress)
     if was_there:
-        typer.echo("already on disk", err=True)
+        say(f"{name} was on disk already")
     checkpoints_report.print_downloaded(zoo.find(name), path, as_json=as_json)

@@ -1,16 +1,15 @@
-"""Prints the known checkpoints, and the progress of fetching one."""
+"""Prints the known checkpoints and where a fetched one lies."""
 
 import json
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 
 from rich import box
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 from rich.table import Table
 
 from detr_attnviz.checkpoints.zoo import Known, cache_folder, is_on_disk, local_path
+from detr_attnviz.cli.messages import say
 
 
 def print_table(entries: Iterable[Known]) -> None:
@@ -27,9 +26,7 @@ def print_table(entries: Iterable[Known]) -> None:
         table.add_row(entry.name, entry.backbone, f"{entry.ap:.1f}", here, entry.note, style=style)
     console = Console(highlight=False)
     console.print(table)
-    Console(stderr=True, highlight=False).print(
-        f"kept in {cache_folder()}; fetch one with: attnviz checkpoints download NAME", markup=False, soft_wrap=True
-    )
+    say(f"kept in {cache_folder()}; fetch one with: attnviz checkpoints download NAME")
 
 
 def print_json(entries: Iterable[Known]) -> None:
@@ -56,18 +53,3 @@ def _row(entry: Known) -> dict[str, object]:
         "on_disk": is_on_disk(entry.name),
         "path": str(local_path(entry.name)),
     }
-
-
-@contextmanager
-def progress_bar(name: str) -> Iterator[Callable[[int, int | None], None]]:
-    """A bar on stderr, fed with bytes so far and bytes in all."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task(name, total=None, visible=False)
-        yield lambda done, total: progress.update(task, completed=done, total=total, visible=True)

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from detr_attnviz.cli.messages import say
+
 if TYPE_CHECKING:
     from detr_attnviz.checkpoints.attention import AttentionWeights
     from detr_attnviz.checkpoints.inspection import Panel
@@ -48,11 +50,11 @@ def inspect_weights(
 def _export(path: Path, modules: "tuple[AttentionWeights, ...]") -> None:
     from detr_attnviz.checkpoints.export import export
 
-    typer.echo(f"wrote {export(path, modules)} tensors to {path}", err=True)
+    say(f"wrote {export(path, modules)} tensors to {path}")
 
 
 def _plot(path: Path, panels: "tuple[Panel, ...]", title: str) -> None:
     from detr_attnviz.drawing.figure import save_figure, weights_figure
 
     save_figure(weights_figure(panels, title=title), path)
-    typer.echo(f"drew {len(panels)} modules to {path}", err=True)
+    say(f"drew {len(panels)} modules to {path}")

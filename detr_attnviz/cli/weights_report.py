@@ -13,6 +13,7 @@ from rich.text import Text
 
 from detr_attnviz.checkpoints.inspection import Inspection
 from detr_attnviz.checkpoints.stats import ModuleStats
+from detr_attnviz.cli.messages import one_line, say
 
 LEGEND = (
     "‖W‖ Frobenius norm · σ largest singular value · QK, OV stable rank ‖A‖²/σ² of WqᵀWk and Wo·Wv, "
@@ -37,16 +38,17 @@ def print_json(found: Inspection) -> None:
 
 def print_notes(found: Inspection) -> None:
     """What a user should know, on stderr."""
-    console = Console(stderr=True, highlight=False)
     for note in found.notes:
-        console.print(f"note: {note}", markup=False, soft_wrap=True)
+        say(note)
 
 
 def print_tables(found: Inspection, *, heads: bool) -> None:
     """One table per stack of equal modules, a row per layer; with ``heads`` also a row per head."""
     console = Console(highlight=False)
     count = len(found.rows)
-    console.print(f"{found.path.name}: {count} attention module{'s' if count != 1 else ''}", style="bold", markup=False)
+    console.print(
+        f"{one_line(found.path.name)}: {count} attention module{'s' if count != 1 else ''}", style="bold", markup=False
+    )
     for _, group in groupby(sorted(found.rows, key=_first_seen(found)), key=_stack):
         rows = list(group)
         console.print()
@@ -64,7 +66,7 @@ def print_tables(found: Inspection, *, heads: bool) -> None:
 def _stack(row: ModuleStats) -> tuple[str, str]:
     head, _, tail = row.module.rpartition(f".{row.layer}.")
     name = f"{head}.N.{tail}" if head or tail != row.module else row.module
-    return name, str(row.shapes)
+    return one_line(name), str(row.shapes)
 
 
 def _first_seen(found: Inspection) -> Any:

@@ -64,9 +64,9 @@ def test_an_output_without_logits_says_so() -> None:
 
 
 def test_tokens_that_are_no_square_grid() -> None:
-    with pytest.raises(ChoiceError, match="256×256 picture gave 4 tokens|gave 6 tokens|gave 8 tokens"):
-        fork = Notebook()
-        fork.backbone = nn.Conv2d(3, 16, (32, 256), stride=(32, 256))
+    fork = Notebook()
+    fork.backbone = nn.Conv2d(3, 16, (32, 256), stride=(32, 256))
+    with pytest.raises(ChoiceError, match="256×256 picture gave 8 tokens"):
         av.load(fork)
 
 
