@@ -58,13 +58,18 @@ def find_pictures(inputs: Sequence[str | Path], *, outside: Path | None = None) 
     found = _pictures([_source(os.fspath(given)) for given in inputs], outside)
     first = next(found, None)
     if first is None:
-        where = ", ".join(map(str, inputs)) or "an empty list of inputs"
-        besides = f", and so is what lies in the output folder {outside}" if outside is not None else ""
-        raise ChoiceError(
-            f"no pictures in {where}: looked for names ending in {', '.join(sorted(SUFFIXES))}; "
-            f"hidden files and folders are skipped{besides}"
-        )
+        raise ChoiceError(_nothing([os.fspath(given) for given in inputs], outside))
     return chain([first], found)
+
+
+def _nothing(inputs: Sequence[str], outside: Path | None) -> str:
+    inside = [given for given in inputs if outside is not None and _is_within(_real(given), _real(str(outside)))]
+    if inside:
+        return f"{inside[0]} lies in the output folder {outside}, which is never read: give results their own folder"
+    return (
+        f"no pictures in {', '.join(inputs) or 'an empty list of inputs'}: looked for names ending in "
+        f"{', '.join(sorted(SUFFIXES))}, and not in hidden folders"
+    )
 
 
 def _pictures(sources: Sequence[_Source], outside: Path | None) -> Iterator[Picture]:
@@ -99,13 +104,16 @@ def _source(given: str) -> _Source:
 
 def _walk(top: str, forbidden: str | None, most_levels: int | None = None) -> _Found:
     """Pictures below ``top``, at most so many levels down, and folders that cannot be read, in order of names."""
-    entered: set[str] = set()
+    entered = {_identity(forbidden)}
 
     def entries(folder: str) -> Iterator[tuple[str, str, bool]]:
-        real = os.path.realpath(folder)
-        if real in entered or (forbidden is not None and _is_within(real, forbidden)):
+        leads_away = folder == top or os.path.islink(folder)
+        if leads_away and forbidden is not None and _is_within(os.path.realpath(folder), forbidden):
             return iter(())
-        entered.add(real)
+        identity = _identity(folder)
+        if identity is not None and identity in entered:
+            return iter(())
+        entered.add(identity)
         return _entries(folder)
 
     open_folders = [entries(top)]  # a stack of its own: trees may be deeper than Python recurses
@@ -133,6 +141,15 @@ def _entries(folder: str) -> Iterator[tuple[str, str, bool]]:
             yield os.path.join(folder, name[:-1]), "", True
         elif os.path.splitext(name)[1].lower() in SUFFIXES:
             yield os.path.join(folder, name), "", False
+
+
+def _identity(folder: str | None) -> tuple[int, int] | None:
+    """What two paths to one folder have in common; None when there is no such folder."""
+    try:
+        found = os.stat(folder) if folder is not None else None
+    except OSError:
+        return None
+    return None if found is None else (found.st_dev, found.st_ino)
 
 
 def _is_folder(entry: "os.DirEntry[str]") -> bool:

@@ -44,7 +44,7 @@ def safe_part(part: str) -> str:
     text += "".join(_escaped(letter) for letter in part[len(part) - ending :])
     if len(text.encode()) <= _LONGEST_PART_BYTES:
         return text
-    digest = hashlib.sha256(part.encode("utf-8", "surrogateescape")).hexdigest()[:12]
+    digest = hashlib.sha256(part.encode("utf-8", "surrogatepass")).hexdigest()[:12]
     return f"{_cut(text, _LONGEST_PART_BYTES - 13)}~{digest}"
 
 
@@ -98,7 +98,8 @@ def _is_refused(letter: str) -> bool:
 
 
 def _escaped(letter: str) -> str:
-    return "".join(f"%{byte:02X}" for byte in letter.encode("utf-8", "surrogateescape"))
+    is_byte = "\udc80" <= letter <= "\udcff"  # how Python holds a byte of a name that is no text
+    return "".join(f"%{byte:02X}" for byte in letter.encode("utf-8", "surrogateescape" if is_byte else "surrogatepass"))
 
 
 def _cut(text: str, most_bytes: int) -> str:

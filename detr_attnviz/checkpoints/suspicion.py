@@ -1,5 +1,6 @@
 """Says what a file is when it is not a checkpoint, and which Python objects a pickle asks for, without running it."""
 
+import contextlib
 import pickletools
 import re
 import zipfile
@@ -51,7 +52,11 @@ def other_kind(head: bytes) -> str | None:
 
 def suspicious_globals(path: Path) -> tuple[str, ...]:
     """Names of the Python objects that a pickled file asks for beyond plain weights, sorted; empty if unreadable."""
-    names = {name.replace("__builtin__.", "builtins.") for name in _globals_of_file(path)}
+    found: set[str] = set()
+    with contextlib.suppress(Exception):  # in raw or damaged bytes pickletools and zipfile trip over anything
+        for name in _globals_of_file(path):
+            found.add(name)
+    names = {name.replace("__builtin__.", "builtins.") for name in found}
     return tuple(sorted(name for name in names if not PLAIN.fullmatch(name)))
 
 
@@ -65,16 +70,13 @@ def _globals_of_file(path: Path) -> Iterator[str]:
             for name in archive.namelist():
                 if name.endswith(".pkl"):
                     with archive.open(name) as member:
-                        yield from _globals_of_pickles(member)
+                        yield from _globals_of_pickle(member)
 
 
 def _globals_of_pickles(file: IO[bytes]) -> Iterator[str]:
-    """The globals of pickles written one after another, as the legacy format does, until the raw tensor data."""
-    try:
-        while True:
-            yield from _globals_of_pickle(file)
-    except Exception:  # the raw data after the last pickle is no pickle: pickletools raises whatever it trips over
-        return
+    """The globals of pickles written one after another, as the legacy format does; raises at the raw tensor data."""
+    while True:
+        yield from _globals_of_pickle(file)
 
 
 def _globals_of_pickle(file: IO[bytes]) -> Iterator[str]:

@@ -126,9 +126,11 @@ def _progress() -> Iterator["OnProgress"]:
 
     console = Console(stderr=True)
     columns = (MofNCompleteColumn(), BarColumn(), TextColumn("{task.fields[rate]}"), TimeRemainingColumn())
-    bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+    bar = Progress(*columns, console=console, transient=True)
     task = bar.add_task("pictures", total=None, rate="")
     started, done = time.monotonic(), 0
+    if console.is_terminal:
+        bar.start()
 
     def show(report: "BatchReport", total: int | None) -> None:
         nonlocal done
@@ -137,11 +139,13 @@ def _progress() -> Iterator["OnProgress"]:
         bar.update(task, completed=done, total=total, rate=f"{rate:.1f} images/s")
 
     try:
-        with bar:
-            yield show
+        yield show
     except KeyboardInterrupt:
-        say(f"stopped after {done} pictures; the same command goes on from there")
+        say(f"stopped after {_number(done, 'picture')}; the same command goes on from there")
         raise typer.Exit(130) from None
+    finally:
+        if bar.live.is_started:  # stopping a bar that never ran prints an empty line
+            bar.stop()
 
 
 def _as_json(report: "BatchReport", output: Path) -> dict[str, Any]:
@@ -158,15 +162,14 @@ def _print(report: "BatchReport", output: Path, threshold: float) -> None:
     console = Console(soft_wrap=True, highlight=False)
     made = report.pictures - report.skipped
     rate = f", {made / report.seconds:.1f} images/s" if made and report.seconds else ""
-    console.print(
-        f"{report.pictures} pictures: wrote {report.written} files to {escape(one_line(str(output)))} "
-        f"in {report.seconds:.1f} s{rate}"
-    )
+    where = escape(one_line(str(output)))
+    wrote = f"wrote {_number(report.written, 'file')} to {where} in {report.seconds:.1f} s{rate}"
+    console.print(f"{_number(report.pictures, 'picture')}: {wrote}")
     if report.skipped:
-        console.print(f"{report.skipped} pictures were done before and are left as they are")
+        console.print(f"done before and left as they are: {_number(report.skipped, 'picture')}")
     if report.empty:
         wanted = f"a score of {threshold:g} or more (--threshold), and the chosen --label if any"
-        console.print(f"{report.empty} pictures have nothing to show: no detection has {wanted}")
+        console.print(f"nothing to show in {_number(report.empty, 'picture')}: no detection has {wanted}")
     if report.failed:
         table = Table("picture", "failed because", box=None, pad_edge=False)
         for one in report.failures[:_FAILURES_SHOWN]:
@@ -174,3 +177,7 @@ def _print(report: "BatchReport", output: Path, threshold: float) -> None:
         console.print(table)
         if report.failed > _FAILURES_SHOWN:
             console.print(f"and {report.failed - _FAILURES_SHOWN} more; manifest.jsonl has them all")
+
+
+def _number(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

@@ -30,7 +30,7 @@ Checkpoint = Annotated[
 ]
 Heads = Annotated[
     int | None,
-    typer.Option("--nheads", min=1, help="Attention heads, when the checkpoint does not say.", rich_help_panel=_MODEL),
+    typer.Option("--nheads", min=1, metavar="N", help="Attention heads, when the checkpoint does not say.", rich_help_panel=_MODEL),
 ]
 Dilation = Annotated[
     bool | None,
@@ -50,7 +50,8 @@ ShortestPx = Annotated[
     int | None,
     typer.Option(
         min=1,
-        help="Resize the shortest side to this. [default: 800, or the checkpoint's]",
+        metavar="PX",
+        help="Resize the shortest side to this. (default: 800, or what the checkpoint was made for)",
         rich_help_panel=_MODEL,
         show_default=False,
     ),
@@ -59,7 +60,8 @@ LongestPx = Annotated[
     int | None,
     typer.Option(
         min=1,
-        help="But the longest side at most to this. [default: 1333, or the checkpoint's]",
+        metavar="PX",
+        help="But the longest side at most to this. (default: 1333, likewise)",
         rich_help_panel=_MODEL,
         show_default=False,
     ),
@@ -74,19 +76,19 @@ KindOption = Annotated[
         rich_help_panel=_WHAT,
     ),
 ]
-Layer = Annotated[int, typer.Option(help="Layer, counted from 0; -1 is the last.", rich_help_panel=_WHAT)]
+Layer = Annotated[int, typer.Option(metavar="N", help="Layer, counted from 0; -1 is the last.", rich_help_panel=_WHAT)]
 HeadOption = Annotated[
     str, typer.Option("--head", metavar="mean|max|N", help="Head, or how heads join.", rich_help_panel=_WHAT)
 ]
 Queries = Annotated[
-    list[int] | None, typer.Option("--query", min=0, help="Object query by number; repeatable.", rich_help_panel=_WHAT)
+    list[int] | None, typer.Option("--query", min=0, metavar="N", help="Object query by number; repeatable.", rich_help_panel=_WHAT)
 ]
 Labels = Annotated[
     list[str] | None,
     typer.Option("--label", metavar="NAME", help="Only this class; repeatable.", rich_help_panel=_WHAT),
 ]
-TopK = Annotated[int | None, typer.Option(min=1, help="Only the best so many.", rich_help_panel=_WHAT)]
-Threshold = Annotated[float, typer.Option(min=0.0, max=1.0, help="Lowest score to show.", rich_help_panel=_WHAT)]
+TopK = Annotated[int | None, typer.Option(min=1, metavar="N", help="Only the best so many.", rich_help_panel=_WHAT)]
+Threshold = Annotated[float, typer.Option(min=0.0, max=1.0, metavar="0–1", help="Lowest score to show.", rich_help_panel=_WHAT)]
 Points = Annotated[
     list[str] | None,
     typer.Option(
@@ -109,11 +111,11 @@ StyleOption = Annotated[
 ]
 Cmap = Annotated[
     str | None,
-    typer.Option(metavar="NAME", help="A matplotlib colour map. [default: inferno]", rich_help_panel=_DRAWING),
+    typer.Option(metavar="NAME", help="A matplotlib colour map. (default: inferno)", rich_help_panel=_DRAWING),
 ]
 Alpha = Annotated[
     float | None,
-    typer.Option(min=0.0, max=1.0, help="Opacity of the map at its peak. [default: 0.8]", rich_help_panel=_DRAWING),
+    typer.Option(min=0.0, max=1.0, metavar="0–1", help="Opacity of the map at its peak. (default: 0.8)", rich_help_panel=_DRAWING),
 ]
 ScaleOption = Annotated[
     Literal["each", "shared"],

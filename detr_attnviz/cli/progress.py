@@ -28,4 +28,5 @@ def download_progress() -> Iterator[Callable[[int, int | None], None]]:
     try:
         yield show
     finally:
-        bar.stop()
+        if bar.live.is_started:
+            bar.stop()

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def render(
-    images: Annotated[list[Path], typer.Argument(metavar="IMAGE…", help="Pictures to draw on.", show_default=False)],
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGE", help="Pictures to draw on.", show_default=False)],
     checkpoint: opt.Checkpoint = None,
     kind: opt.KindOption = "cross",
     layer: opt.Layer = -1,
@@ -35,7 +35,7 @@ def render(
             "-o",
             "--output",
             metavar="PATH",
-            help="A file for one picture, a folder for several. [default: a name made from the picture's, here]",
+            help="A file for one picture, a folder for several. (default: here, named after the picture)",
             show_default=False,
             rich_help_panel="Output",
         ),

@@ -10,6 +10,7 @@ from detr_attnviz.drawing.text import Rect
 from detr_attnviz.explanation import Explanation
 
 _LABELLED = 4
+_SMALLEST_LABELLED_PX = 140
 _FAINTEST = 0.2
 _DIMMED = 0.35
 
@@ -20,7 +21,8 @@ def draw_listening(
     """Query ``index`` in white; the others in the colour of their weight, the thicker and fuller the more it is.
 
     Width and opacity are relative to the strongest of the others, for most attention often goes to the query
-    itself; below a fifth of that a box is left out. The strongest four are labelled with their weights.
+    itself; below a fifth of that a box is left out. The strongest four are labelled with their weights, where there is
+    room for letters.
     """
     values, me = explanation.maps[index], explanation.detections[index]
     everyone = explanation.everyone
@@ -41,6 +43,8 @@ def draw_listening(
     for token in others[:_LABELLED]:
         weight = amount(explanation, float(values[token]))
         labels.append((name_of(everyone[token]), scaled(everyone[token].box, scale), f" {weight}"))
+    if min(image.size) < _SMALLEST_LABELLED_PX:
+        return drawn
     taken: list[Rect] = []
     for name, box, tail in labels:
         place = draw_label(drawn, name, box, taken, tail)

@@ -3,20 +3,16 @@
 import io
 import itertools
 import os
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from PIL import Image, PngImagePlugin, features
+from PIL import Image, features
 
+from detr_attnviz.drawing.png import png_bytes as png_bytes  # callers find all writing here
 from detr_attnviz.errors import ChoiceError, OutputError
 
 _SUFFIXES = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".pdf": "PDF"}
-# Measured on overlays of 640–1280 px: run lengths with Huffman codes take less time and less room than zlib's usual
-# search at any level on filtered photographs; palette pictures are the other way round.
-_PHOTO = {"compress_level": 1, "compress_type": zlib.Z_RLE}
-_PALETTE = {"compress_level": 4}
 _counter = itertools.count()
 
 
@@ -37,7 +33,15 @@ def save_picture(image: Image.Image, path: str | os.PathLike[str], text: Mapping
     if suffix == ".png":
         save_png(image, path, text)
     else:
-        write_atomically(path, _encoded(image, _SUFFIXES[suffix], text or {}))
+        try:
+            data = _encoded(image, _SUFFIXES[suffix], text or {})
+        except (OSError, ValueError) as error:  # a side longer than the format knows
+            width, height = image.size
+            raise OutputError(
+                f"cannot write {path}: {_SUFFIXES[suffix]} takes no picture of {width}×{height} pixels ({error}); "
+                "choose .png"
+            ) from error
+        write_atomically(path, data)
 
 
 def save_png(image: Image.Image, path: str | os.PathLike[str], text: Mapping[str, str] | None = None) -> None:
@@ -46,16 +50,6 @@ def save_png(image: Image.Image, path: str | os.PathLike[str], text: Mapping[str
     Raises: OutputError when the file cannot be written; what was there before is then still there.
     """
     write_atomically(path, png_bytes(image, text))
-
-
-def png_bytes(image: Image.Image, text: Mapping[str, str] | None = None) -> bytes:
-    """``image`` as the bytes of a PNG file with ``text`` in its text chunks."""
-    info = PngImagePlugin.PngInfo()
-    for key, value in (text or {}).items():
-        info.add_text(_latin(key)[:79], value.replace("\0", "").encode("utf-8", "replace").decode("utf-8"))
-    buffer = io.BytesIO()
-    image.save(buffer, format="PNG", pnginfo=info, **(_PALETTE if image.mode == "P" else _PHOTO))
-    return buffer.getvalue()
 
 
 def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:
@@ -93,10 +87,6 @@ def _encoded(image: Image.Image, kind: str, text: Mapping[str, str]) -> bytes:
 
 def _lines(text: Mapping[str, str]) -> str:
     return "\n".join(f"{key}: {value}" for key, value in text.items()).encode("utf-8", "replace").decode("utf-8")
-
-
-def _latin(key: str) -> str:
-    return key.encode("latin-1", "replace").decode("latin-1").replace("\0", "")
 
 
 def _reason(error: OSError, goal: Path) -> str:

@@ -88,6 +88,13 @@ def test_listening_draws_the_strongest_other_boldly() -> None:
     assert draw_one(nobody, 0).tobytes() != drawn.tobytes()
 
 
+def test_small_picture_is_not_buried_under_labels() -> None:
+    small = np.asarray(draw_one(decoder_self(1, 12, image=photo(64, 64)), 0))
+    assert (small == 255).all(axis=2).mean() < 0.2
+    names = decoder_self(1, 12, ("otter",), photo(64, 64))
+    assert draw_one(names, 0).tobytes() == draw_one(decoder_self(1, 12, image=photo(64, 64)), 0).tobytes()
+
+
 def test_missing_map_is_told() -> None:
     with pytest.raises(ChoiceError, match=r"map 2 does not exist: maps are 0–1"):
         draw_one(cross(2), 2)

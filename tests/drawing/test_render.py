@@ -10,8 +10,8 @@ from PIL import Image
 from detr_attnviz.drawing import mosaic
 from detr_attnviz.drawing.colormap import table
 from detr_attnviz.drawing.options import DrawingOptions
+from detr_attnviz.drawing.png import png_bytes
 from detr_attnviz.drawing.render import render
-from detr_attnviz.drawing.write import png_bytes
 from detr_attnviz.errors import ChoiceError
 from detr_attnviz.explanation import Explanation
 from tests.drawing.scenes import AWKWARD_NAMES, cross, decoder_self, encoder, photo

@@ -35,9 +35,13 @@ class Golden:
     def write_training_checkpoint(self, folder: Path) -> Path:
         """The checkpoint as the official main.py saves it."""
         path = folder / f"{self.name}.pth"
-        model = seeded_state_dict(self.spec["tensors"])
-        torch.save({"model": model, "epoch": 1, "args": argparse.Namespace(**self.spec["args"])}, path)
+        torch.save({"model": state_of(self.name), "epoch": 1, "args": argparse.Namespace(**self.spec["args"])}, path)
         return path
+
+
+def state_of(name: str) -> dict[str, torch.Tensor]:
+    """The case's state dict under official names."""
+    return seeded_state_dict(json.loads((FOLDER / f"{name}.spec.json").read_text())["tensors"])
 
 
 def golden(name: str) -> Golden:

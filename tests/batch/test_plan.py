@@ -1,0 +1,72 @@
+"""Settings and their hash: everything that changes a result changes the hash, and nothing else does."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from detr_attnviz.batch.plan import BatchSettings
+from detr_attnviz.detector import Detector
+from detr_attnviz.drawing.options import DrawingOptions
+from detr_attnviz.errors import ChoiceError
+from detr_attnviz.methods.request import Request
+from tests.tiny import tiny_detector
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"request": Request(layer=0)},
+        {"request": Request(head=1)},
+        {"request": Request(threshold=0.5)},
+        {"request": Request(fallback=0)},
+        {"request": Request(labels=("cat",))},
+        {"drawing": DrawingOptions(cmap="viridis")},
+        {"drawing": DrawingOptions(alpha=0.5)},
+        {"drawing": DrawingOptions(style="heatmap")},
+        {"exports": ("heatmap",)},
+        {"exports": ("overlay", "arrays")},
+        {"per": "image"},
+        {"shortest_px": 400},
+        {"longest_px": 400},
+    ],
+)
+def test_a_change_of_settings_changes_the_hash(change: dict[str, Any], detector: Detector) -> None:
+    settings = BatchSettings()
+    assert replace(settings, **change).hash_for(detector) != settings.hash_for(detector)
+
+
+def test_the_same_settings_in_other_words_have_the_same_hash(detector: Detector) -> None:
+    one = BatchSettings(Request(kind="encoder", head=1, points=((3, 4),)), exports=("arrays", "overlay"))
+    other = BatchSettings(
+        Request(kind="encoder", head="1", points=((3.0, 4.0),)),
+        DrawingOptions(style="pair"),
+        exports=("overlay", "arrays", "overlay"),
+    )
+    assert one.hash_for(detector) == other.hash_for(detector)
+    assert BatchSettings().hash_for(detector) == BatchSettings(exports=("overlay",)).hash_for(detector)
+
+
+def test_another_model_changes_the_hash(detector: Detector) -> None:
+    settings = BatchSettings()
+    known = settings.hash_for(detector)
+    assert settings.hash_for(tiny_detector()) == known
+    renamed, trained = tiny_detector(), tiny_detector()
+    renamed.family.class_names = ("Katze", *renamed.class_names[1:])
+    trained.sites[-1].module.get_parameter("in_proj_weight").data[0, 0] += 1e-6
+    assert settings.hash_for(renamed) != known
+    assert settings.hash_for(trained) != known
+
+
+def test_exports_default_to_the_style() -> None:
+    assert BatchSettings(drawing=DrawingOptions(style="pair")).styles == ("pair",)
+    only_arrays = BatchSettings(exports=("arrays",))
+    assert only_arrays.styles == ()
+    assert only_arrays.has_arrays
+
+
+def test_wrong_settings_name_the_right_ones() -> None:
+    with pytest.raises(ChoiceError, match=r"no export 'svg'.*overlay, heatmap, pair, contour, arrays"):
+        BatchSettings(exports=("overlay", "svg"))
+    with pytest.raises(ChoiceError, match="must be 'query'"):
+        BatchSettings(per="folder")  # type: ignore[arg-type]

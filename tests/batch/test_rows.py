@@ -1,0 +1,58 @@
+"""Rows: plain data that says what a map is of and where it comes from."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+
+from detr_attnviz.batch.rows import json_line, row_of, text_of
+from detr_attnviz.detections import Detection
+from detr_attnviz.detector import Detector
+from detr_attnviz.explanation import Explanation
+from detr_attnviz.methods.request import Request
+from tests.tiny import drawn_picture
+
+
+def test_a_row_of_an_object_query(explanation: Explanation) -> None:
+    row = row_of(explanation, 1)
+    seen = explanation.detections[1]
+    assert (row["query"], row["label"], row["name"], row["score"]) == (seen.index, seen.label, seen.name, seen.score)
+    assert row["box"] == list(seen.box)
+    assert row["peak"] == list(explanation.peak(1))
+    assert (row["site"], row["layer"], row["head"], row["method"]) == ("decoder.1.cross", 1, "mean", "raw")
+    assert (row["kind"], row["checkpoint"], row["settings"]["heads"]) == ("cross", "tiny", "4")
+    assert json.loads(json.dumps(row)) == row
+
+
+def test_a_row_of_an_encoder_point(detector: Detector) -> None:
+    trace = detector.trace(drawn_picture(), shortest_px=64, longest_px=96)
+    row = row_of(Request(kind="encoder", points=((10, 20),), direction="to").answer(trace), 0)
+    assert row["point"] == [10, 20]
+    assert (row["site"], row["direction"]) == ("encoder.0.self", "to")
+    assert "query" not in row
+
+
+def test_numbers_that_are_none_are_null(explanation: Explanation) -> None:
+    broken = Detection(3, float("nan"), 0, "cat", (0.0, float("inf"), 1.0, 1.0))
+    maps = np.full_like(explanation.maps, np.nan)
+    row = row_of(replace(explanation, detections=(broken,) * 3, maps=maps), 0)
+    assert row["score"] is None
+    assert row["box"] == [0.0, None, 1.0, 1.0]
+    assert json.loads(json_line(row))["score"] is None
+
+
+def test_a_row_is_one_line_whatever_names_hold() -> None:
+    row = {"name": "a\nb\r\u2028😀\udcff\0"}
+    line = json_line(row)
+    assert line.count(b"\n") == 1
+    assert len(line.decode("ascii").splitlines()) == 1
+    assert json.loads(line) == row
+
+
+def test_pictures_carry_site_method_and_query(explanation: Explanation) -> None:
+    text = text_of(explanation, 0)
+    assert all(isinstance(value, str) for value in text.values())
+    assert (text["site"], text["method"], text["head"]) == ("decoder.1.cross", "raw", "mean")
+    assert text["query"] == str(explanation.detections[0].index)
+    assert text["software"].startswith("detr_attnviz ")
+    assert "query" not in text_of(explanation)

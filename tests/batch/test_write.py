@@ -1,0 +1,100 @@
+"""The output folder: whole files, one writer, nothing left over."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from detr_attnviz.batch.lock import sole_writer
+from detr_attnviz.batch.write import OutputFolder
+from detr_attnviz.errors import OutputError
+from tests.batch.conftest import tree
+
+
+def test_files_arrive_and_nothing_else_stays(tmp_path: Path) -> None:
+    with OutputFolder(tmp_path / "new" / "out") as folder:
+        folder.put("sub/a.jpg/q1.overlay.png", b"one")
+        folder.put("sub/a.jpg/q1.overlay.png", b"two")
+        assert folder.has("sub/a.jpg/q1.overlay.png", 3)
+        assert not folder.has("sub/a.jpg/q1.overlay.png", 4)
+        assert not folder.has("sub/b.jpg", 3)
+    assert tree(tmp_path) == {"new/out/sub/a.jpg/q1.overlay.png": b"two"}
+
+
+def test_an_interrupted_write_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with OutputFolder(tmp_path) as folder:
+        folder.put("a.npz", b"old")
+        monkeypatch.setattr(os, "replace", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            folder.put("a.npz", b"new")
+    assert tree(tmp_path) == {"a.npz": b"old"}
+
+
+def test_drafts_of_a_killed_run_are_swept(tmp_path: Path) -> None:
+    (tmp_path / ".attnviz").mkdir()
+    (tmp_path / ".attnviz" / "7.draft").write_bytes(b"half")
+    (tmp_path / ".attnviz" / "lock").touch()
+    with OutputFolder(tmp_path):
+        assert not list(tmp_path.rglob("*.draft"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_only_our_files_of_this_picture_are_pruned(tmp_path: Path) -> None:
+    ours = ("a.jpg/q1_cat.overlay.png", "a.jpg/p0_1,2.pair.png", "a.jpg.npz", "a.jpg.heatmap.png")
+    others = ("a.jpg/notes.txt", "a.jpg/deep/q1.overlay.png", "a.jpg.txt", "b.jpg/q1.overlay.png", "b.jpg.npz")
+    with OutputFolder(tmp_path) as folder:
+        for name in (*ours, *others):
+            folder.put(name, b"x")
+        folder.prune("a.jpg", keep={"a.jpg.npz"})
+        assert sorted(tree(tmp_path).keys() - {".attnviz/lock"}) == sorted(("a.jpg.npz", *others))
+        folder.prune("b.jpg", keep=())
+        assert not (tmp_path / "b.jpg").exists()
+        folder.prune("never.jpg", keep=())
+
+
+def test_a_file_where_a_folder_is_needed(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(b"mine")
+    with OutputFolder(tmp_path) as folder, pytest.raises(OutputError, match="a file has the name that a folder needs"):
+        folder.put("a.jpg/q1.overlay.png", b"x")
+    with (
+        pytest.raises(OutputError, match=r"cannot write into .* a file has the name"),
+        OutputFolder(tmp_path / "a.jpg"),
+    ):
+        pass
+    assert tree(tmp_path) == {"a.jpg": b"mine"}
+
+
+def test_two_writers_in_one_process(tmp_path: Path) -> None:
+    with (
+        OutputFolder(tmp_path),
+        pytest.raises(OutputError, match="another run is writing into"),
+        OutputFolder(tmp_path),
+    ):
+        pass
+    with OutputFolder(tmp_path):
+        pass
+
+
+def test_the_lock_of_another_process_ends_with_it(tmp_path: Path) -> None:
+    code = (
+        "import sys\nfrom pathlib import Path\nfrom detr_attnviz.batch.lock import sole_writer\n"
+        "with sole_writer(Path(sys.argv[1])):\n    print('held', flush=True)\n    sys.stdin.read()\n"
+    )
+    lock = tmp_path / "work" / "lock"
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(lock)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(OutputError, match="another run"), sole_writer(lock):
+            pass
+        other.kill()
+        other.wait()
+        with sole_writer(lock):
+            assert lock.exists()
+    assert not lock.exists()

@@ -1,0 +1,128 @@
+"""Attention modules are found by their keys in checkpoints of any model."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from detr_attnviz.checkpoints.attention import find_attention, kind_of, layer_of
+from tests.checkpoints.states import hugging_face_state, official_state
+
+
+def linear(name: str, rows: int = 6, width: int = 6) -> dict[str, Tensor]:
+    return {f"{name}.weight": torch.randn(rows, width), f"{name}.bias": torch.randn(rows)}
+
+
+def test_detr_modules_in_the_order_of_the_forward() -> None:
+    found = find_attention(official_state())
+    assert [(weights.kind, weights.layer) for weights in found] == [
+        ("encoder-self", 0),
+        ("decoder-self", 0),
+        ("decoder-cross", 0),
+        ("decoder-self", 1),
+        ("decoder-cross", 1),
+    ]
+    assert found[0].name == "transformer.encoder.layers.0.self_attn"
+    assert set(found[0].parts) == {
+        *("q_weight", "k_weight", "v_weight", "q_bias", "k_bias", "v_bias", "out_weight", "out_bias")
+    }
+
+
+def test_packed_and_separate_names_give_the_same_weights() -> None:
+    state = official_state()
+    packed, separate = find_attention(state), find_attention(hugging_face_state(state))
+    assert [weights.layout for weights in separate] == ["q_proj"] * 5
+    for one, other in zip(packed, separate, strict=True):
+        assert one.kind == other.kind
+        assert all(torch.equal(one.parts[name], other.parts[name]) for name in one.parts)
+
+
+@pytest.mark.parametrize(
+    ("layout", "names", "out"),
+    [
+        ("q_proj", ("q_proj", "k_proj", "v_proj"), "blocks.3.attn.o_proj"),
+        ("query", ("self.query", "self.key", "self.value"), "blocks.3.attn.output.dense"),
+        ("query", ("attention.query", "attention.key", "attention.value"), "blocks.3.attn.output.dense"),
+        ("to_q", ("to_q", "to_k", "to_v"), "blocks.3.attn.to_out.0"),
+    ],
+)
+def test_separate_layouts(layout: str, names: tuple[str, ...], out: str) -> None:
+    state = linear(out)
+    for name in names:
+        state |= linear(f"blocks.3.attn.{name}")
+    (found,) = find_attention(state)
+    assert (found.layout, found.layer) == (layout, 3)
+    assert torch.equal(found.k_weight, state[f"blocks.3.attn.{names[1]}.weight"])
+    assert found.out_weight is not None
+    assert torch.equal(found.out_weight, state[f"{out}.weight"])
+
+
+@pytest.mark.parametrize("layout", ["qkv", "Wqkv", "to_qkv"])
+def test_fused_layouts(layout: str) -> None:
+    state = linear(f"blocks.0.attn.{layout}", rows=18)
+    (found,) = find_attention(state)
+    assert found.layout == layout
+    assert torch.equal(found.v_weight, state[f"blocks.0.attn.{layout}.weight"][12:])
+    assert found.v_bias is not None
+    assert torch.equal(found.v_bias, state[f"blocks.0.attn.{layout}.bias"][12:])
+    assert found.out_weight is None
+
+
+def test_module_with_keys_and_values_of_other_widths() -> None:
+    module = nn.MultiheadAttention(8, 2, kdim=5, vdim=7)
+    (found,) = find_attention(dict(module.state_dict()))
+    assert (found.layout, found.name) == ("separate", "")
+    assert (found.k_weight.shape, found.v_weight.shape) == ((8, 5), (8, 7))
+    assert found.q_bias is not None
+    assert torch.equal(found.q_bias, module.in_proj_bias[:8])
+
+
+def test_module_without_biases() -> None:
+    (found,) = find_attention(dict(nn.MultiheadAttention(8, 2, bias=False).state_dict()))
+    assert set(found.parts) == {"q_weight", "k_weight", "v_weight", "out_weight"}
+
+
+def test_one_by_one_convolutions_count_as_matrices() -> None:
+    (found,) = find_attention({"attn.to_qkv.weight": torch.randn(12, 4, 1, 1)})
+    assert found.q_weight.shape == (4, 4)
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        {},
+        {"fc.weight": torch.zeros(3, 3)},
+        {"attn.qkv.weight": torch.zeros(10, 4)},
+        {"attn.qkv.weight": torch.zeros(9, 4, 3, 3)},
+        {"attn.in_proj_weight": torch.zeros(6, 2, dtype=torch.int8)},
+        {"attn.q_proj.weight": torch.zeros(3, 3), "attn.k_proj.weight": torch.zeros(3, 3)},
+    ],
+)
+def test_what_is_no_attention_is_not_found(state: dict[str, Tensor]) -> None:
+    assert find_attention(state) == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("transformer.encoder.layers.3.self_attn", "encoder-self"),
+        ("transformer.decoder.layers.3.self_attn", "decoder-self"),
+        ("transformer.decoder.layers.3.multihead_attn", "decoder-cross"),
+        ("model.decoder.layers.3.encoder_attn", "decoder-cross"),
+        ("decoder.layers.0.cross_attn", "decoder-cross"),
+        ("bert.encoder.layer.0.attention.self", "encoder-self"),
+        ("blocks.0.attn", "attention"),
+        ("", "attention"),
+    ],
+)
+def test_kind_is_guessed_from_the_name(name: str, kind: str) -> None:
+    assert kind_of(name) == kind
+
+
+def test_layer_is_the_last_number_in_the_name() -> None:
+    assert layer_of("layers.2.blocks.11.attn") == 11
+    assert layer_of("attn") is None
+
+
+def test_layer_ten_comes_after_layer_nine() -> None:
+    state = {f"blocks.{number}.attn.qkv.weight": torch.zeros(3, 1) for number in (10, 9, 2)}
+    assert [weights.layer for weights in find_attention(state)] == [2, 9, 10]

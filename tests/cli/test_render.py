@@ -1,0 +1,153 @@
+"""`attnviz render`, as a person meets it."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.cli.conftest import Attnviz
+
+SMALL = ("--shortest-px", 128, "--longest-px", 192)
+
+
+def picture_size(path: str) -> tuple[int, int]:
+    with Image.open(path) as image:
+        image.load()
+        return image.size
+
+
+def test_render_draws_and_prints(attnviz: Attnviz, tiny_checkpoint: Path, picture: Path, class_file: Path) -> None:
+    done = attnviz(
+        "render", picture, "-c", tiny_checkpoint, *SMALL, "--nheads", 4, "--classes", class_file, "-o", "x.png"
+    )
+    assert done.code == 0
+    assert picture_size("x.png")[0] > 300
+    assert "decoder.1.cross, head mean" in done.out
+    assert "wrote x.png" in done.out
+    assert "peak at" in done.out
+    assert "no detection reaches the threshold 0.7: showing the 3 best instead" in done.err
+    assert "--dilation" in done.err
+
+
+def test_json_holds_everything_and_nothing_else(attnviz: Attnviz, tiny_checkpoint: Path, picture: Path) -> None:
+    done = attnviz(
+        "render",
+        picture,
+        "-c",
+        tiny_checkpoint,
+        *SMALL,
+        "--nheads",
+        4,
+        "--query",
+        7,
+        "--query",
+        2,
+        "--layer",
+        0,
+        "--json",
+    )
+    assert done.code == 0
+    (shown,) = done.data["pictures"]
+    assert [row["query"] for row in shown["maps"]] == [7, 2]
+    assert shown["maps"][0]["site"] == "decoder.0.cross"
+    assert done.data["provenance"]["heads"] == "4"
+    assert any("dilated" in note for note in done.data["notes"])
+
+
+def test_arrays_hold_the_maps(attnviz: Attnviz, tiny_checkpoint: Path, picture: Path) -> None:
+    done = attnviz(
+        "render", picture, "-c", tiny_checkpoint, *SMALL, "--query", 3, "--arrays", "-o", "out/x.png", "--json"
+    )
+    assert done.code == 0
+    (arrays,) = [path for path in done.data["pictures"][0]["files"] if path.endswith(".npz")]
+    with np.load(arrays, allow_pickle=False) as found:
+        assert found["maps"].shape == (1, 4, 6)
+        assert found["maps"].sum() == pytest.approx(1, abs=1e-5)
+        assert found["queries"].tolist() == [3]
+
+
+def test_encoder_at_a_point(attnviz: Attnviz, tiny_checkpoint: Path, picture: Path) -> None:
+    done = attnviz(
+        "render",
+        picture,
+        "-c",
+        tiny_checkpoint,
+        *SMALL,
+        "--kind",
+        "encoder",
+        "--point",
+        "10,20",
+        "--direction",
+        "to",
+        "-o",
+        "x.png",
+    )
+    assert done.code == 0
+    assert "encoder.0.self" in done.out
+    assert "10,20" in done.out
+
+
+@pytest.mark.parametrize("style", ["overlay", "heatmap", "pair", "contour"])
+def test_every_style(attnviz: Attnviz, tiny_checkpoint: Path, picture: Path, style: str) -> None:
+    assert attnviz("render", picture, "-c", tiny_checkpoint, *SMALL, "--style", style, "-o", "x.png").code == 0
+    assert picture_size("x.png")[1] > 60
+
+
+def test_decoder_self(attnviz: Attnviz, tiny_checkpoint: Path, picture: Path) -> None:
+    done = attnviz(
+        "render", picture, "-c", tiny_checkpoint, *SMALL, "--kind", "decoder-self", "--query", 1, "-o", "x.png"
+    )
+    assert done.code == 0
+    assert "decoder.1.self" in done.out
+
+
+def test_demo_weights_say_how_to_get_real_ones(attnviz: Attnviz, picture: Path) -> None:
+    done = attnviz("render", picture, "-o", "x.png")
+    assert done.code == 0
+    assert "demo weights" in done.err
+    assert "attnviz checkpoints download detr-r50" in done.err
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "words"),
+    [
+        (["--layer", 9], 1, "decoder has 2 layers, 0–1"),
+        (["--head", 17], 1, "head must be in 0–"),
+        (["--head", "best"], 1, "mean, max or a head's number"),
+        (["--query", 99], 1, "queries are 0–9|query must be in 0–9"),
+        (["--label", "unicorn"], 1, "no class 'unicorn'"),
+        (["--cmap", "infarno"], 1, "inferno"),
+        (["--nheads", 5], 1, "5.*32"),
+        (["--classes", "nowhere.txt"], 1, "nowhere.txt: class names cannot be read"),
+        (["--device", "tpu"], 1, "no device 'tpu'"),
+        (["--shortest-px", 900, "--longest-px", 100], 1, "at most the longest"),
+        (["--kind", "encoder", "--point", "900,900"], 1, "outside the picture"),
+        (["-o", "pictures/street.png"], 1, "street.png"),
+        (["--kind", "encoder"], 2, "needs at least one --point"),
+        (["--point", "1,1"], 2, "belongs to --kind encoder"),
+        (["--kind", "encoder", "--point", "1;1"], 2, "such as 320,240"),
+        (["--query", 1, "--top-k", 2], 2, "names the queries outright"),
+        (["--threshold", 7], 2, "threshold.*less than or equal to 1|threshold.*0.0<=x<=1.0"),
+        (["--style", "oil"], 2, "oil"),
+    ],
+)
+def test_bad_choices_are_one_clear_line(
+    attnviz: Attnviz, tiny_checkpoint: Path, picture: Path, options: list[object], code: int, words: str
+) -> None:
+    before = picture.read_bytes()
+    done = attnviz("render", picture, "-c", tiny_checkpoint, *SMALL, *options)
+    assert done.code == code
+    assert re.search(words, done.err), done.err
+    assert "Traceback" not in done.err
+    if code == 1:
+        assert len([line for line in done.err.splitlines() if "assumed" not in line]) == 1
+    assert picture.read_bytes() == before
+
+
+def test_missing_picture_and_checkpoint(attnviz: Attnviz, tiny_checkpoint: Path) -> None:
+    gone = attnviz("render", "nowhere.png", "-c", tiny_checkpoint)
+    assert (gone.code, "nowhere.png" in gone.err, "no such file" in gone.err) == (1, True, True)
+    gone = attnviz("render", "nowhere.png", "-c", "nowhere.pth")
+    assert (gone.code, "no such file or folder" in gone.err) == (1, True)
