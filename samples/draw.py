@@ -25,6 +25,16 @@ _ATTEMPTS = 30
 _CONTRAST = 90.0  # smallest distance of a shape's colour from the ground's, in RGB
 _STROKE_WIDTHS = (0.03, 0.07)  # of the diameter
 
+SAMPLES = {  # the pictures in this folder: seed, width, height and number of shapes
+    "shapes_landscape.png": (19, 640, 480, None),
+    "shapes_portrait.png": (4, 480, 640, None),
+    "shapes_large.png": (4, 512, 512, 2),
+    "shapes_many.png": (49, 512, 512, 7),
+    "shapes_touching.png": (25, 640, 480, None),
+    "shapes_square.png": (53, 512, 512, 7),
+}
+_SAMPLES_SEED = 2  # neither the training drawings' nor the held-out ones'
+
 Bytes = NDArray[np.uint8]
 
 
@@ -60,6 +70,12 @@ def draw(seed: int | Sequence[int], width: int, height: int, count: int | None =
     image = _grain(rng, canvas.reduce(SUPERSAMPLING))
     boxes, labels = _boxes(owners, shapes)
     return Drawing(image, boxes, labels, np.asarray(owners))
+
+
+def draw_sample(name: str) -> Drawing:
+    """One of the pictures in this folder."""
+    seed, width, height, count = SAMPLES[name]
+    return draw((_SAMPLES_SEED, seed), width, height, count)
 
 
 def _place(rng: np.random.Generator, size: tuple[int, int], count: int | None) -> list[_Shape]:
@@ -237,7 +253,7 @@ def write_folder(folder: Path, pictures: Sequence[tuple[str, Drawing]], quality:
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     for image_id, (name, drawing) in enumerate(pictures):
-        drawing.image.save(folder / name, quality=quality)
+        drawing.image.save(folder / name, quality=quality, optimize=True)
         size = {"width": drawing.image.width, "height": drawing.image.height}
         images.append({"id": image_id, "file_name": name, **size})
         for (left, top, right, bottom), label in zip(drawing.boxes, drawing.labels, strict=True):
@@ -252,6 +268,7 @@ def write_folder(folder: Path, pictures: Sequence[tuple[str, Drawing]], quality:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("out", type=Path, help="folder to write into")
+    parser.add_argument("--samples", action="store_true", help="the pictures of this folder again")
     parser.add_argument("--count", type=int, default=10, help="number of pictures")
     parser.add_argument("--size", type=int, default=320, help="height, and width if not given")
     parser.add_argument("--width", type=int, help="width of the pictures")
@@ -262,6 +279,9 @@ def _arguments() -> argparse.Namespace:
 
 def main() -> None:
     given = _arguments()
+    if given.samples:
+        write_folder(given.out, [(name, draw_sample(name)) for name in SAMPLES])
+        return
     width = given.width or given.size
     pictures = [
         (f"shapes_{index:04d}.{given.format}", draw((given.seed, index), width, given.size))

@@ -43,14 +43,11 @@ def contours(owners: Tensor) -> Tensor:
 
 def extremities(objects: Tensor) -> Tensor:
     """Samples at the left, top, right and bottom end of each object: `[B M R C] → [B 4 M R C]`."""
-    rows = torch.arange(objects.shape[2])[:, None].expand(objects.shape[2:])
-    cols = torch.arange(objects.shape[3])[None].expand(objects.shape[2:])
-    ends = []
-    for place in (cols, rows, -cols, -rows):
-        values = torch.where(objects, place, 10_000)
-        nearest = values.amin(dim=(2, 3), keepdim=True)
-        ends.append(objects & (values <= nearest + _FROM_EDGE))
-    return torch.stack(ends, dim=1)
+    cols, rows = objects.any(dim=2), objects.any(dim=3)
+    left, right = _near_first(cols), _near_first(cols.flip(-1)).flip(-1)
+    top, bottom = _near_first(rows), _near_first(rows.flip(-1)).flip(-1)
+    bands = (left[:, :, None], top[..., None], right[:, :, None], bottom[..., None])
+    return torch.stack([objects & band for band in bands], dim=1)
 
 
 def cell_targets(owners: Tensor, rows: int, cols: int) -> CellTargets:
@@ -60,8 +57,15 @@ def cell_targets(owners: Tensor, rows: int, cols: int) -> CellTargets:
     lines = objects & contours(owners)[:, None]
     shares = F.adaptive_avg_pool2d((lines | ends.any(dim=1)).float(), (rows, cols))
     largest, owner = shares.max(dim=1)
-    in_cell = F.adaptive_max_pool2d(ends.flatten(1, 2).float(), (rows, cols)) > 0
+    in_cell = F.adaptive_avg_pool2d(ends.flatten(1, 2).float(), (rows, cols)) > 0
     in_cell = in_cell.view(-1, 4, MAX_OBJECTS, rows, cols)
     chosen = owner[:, None, None].expand(-1, 4, 1, -1, -1)
     extremes = in_cell.gather(2, chosen)[:, :, 0] & (largest > 0)[:, None]
     return CellTargets(owner.masked_fill(largest == 0, -1), extremes, shares)
+
+
+def _near_first(is_used: Tensor) -> Tensor:
+    """Places up to _FROM_EDGE after the first used one, along the last axis."""
+    places = torch.arange(is_used.shape[-1])
+    first = torch.where(is_used, places, len(places)).amin(dim=-1, keepdim=True)
+    return places <= first + _FROM_EDGE

@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from io import FileIO
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO
 
 from detr_attnviz.batch.lock import reason_of
 from detr_attnviz.batch.rows import Row, json_line
@@ -36,7 +35,7 @@ class Manifest:
         self._is_tidy = True
         self._last: tuple[str, ...] = ()
         self._whole = 0  # bytes up to the end of the last whole line
-        self._reader: BinaryIO | None = None
+        self._reader: FileIO | None = None
         self._writer: FileIO | None = None
         try:
             self._scan()
@@ -58,10 +57,13 @@ class Manifest:
         if picture not in self._groups:
             return b""
         if self._reader is None:
-            self._reader = self.path.open("rb")
+            self._reader = self.path.open("rb", buffering=0)  # a buffer would show what an append has overwritten
         offset, size = self._groups[picture]
         self._reader.seek(offset)
-        return self._reader.read(size)
+        found = b""
+        while len(found) < size and (more := self._reader.read(size - len(found))):
+            found += more
+        return found
 
     def rows(self, picture: str) -> list[Row]:
         """The same as data; empty when somebody has damaged them."""

@@ -41,7 +41,7 @@ def target_of(explanation: Explanation, index: int) -> Row:
 
 def origin_of(explanation: Explanation) -> Row:
     """What all maps of an explanation share: site, method and the model they come from."""
-    known = {name: value for name, value in explanation.provenance.items() if name != "picture"}
+    known = {name: value for name, value in explanation.provenance.items() if name not in ("picture", "note")}
     return {
         "kind": explanation.kind,
         "site": explanation.site,

@@ -56,7 +56,7 @@ _KNOWN = (
         "detr-r50-dc5-panoptic-da08f1b1.pth",
         "resnet50",
         40.2,
-        "PQ 44.6; dilated C5, stride 16",
+        "PQ 44.6; dilated C5",
         dilation=True,
     ),
     Known("detr-r101-panoptic", "detr-r101-panoptic-40021d53.pth", "resnet101", 40.1, "PQ 45.1"),
@@ -65,7 +65,7 @@ _KNOWN = (
         "detr_demo-da2a99e9.pth",
         "resnet50",
         40.0,
-        "about 40; the notebook's model, fp16",
+        "notebook's model, fp16",
         size_bytes=83_100_797,
     ),
 )

@@ -57,7 +57,7 @@ def print_tables(found: Inspection, *, heads: bool) -> None:
         if heads and any(row.per_head for row in rows):
             console.print(_head_table(rows))
     console.print(LEGEND, style="dim", markup=False)
-    if heads:
+    if heads and any(row.per_head for row in found.rows):
         console.print(HEAD_LEGEND, style="dim", markup=False)
         if count == 1:
             _print_similarity(console, found.rows[0])

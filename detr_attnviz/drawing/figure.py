@@ -119,7 +119,7 @@ def _scales(panels: Sequence[Panel]) -> tuple[_Scale, _Scale | None]:
     values = np.concatenate([np.abs(matrix).ravel() for panel in panels for matrix in (panel.q, panel.k, panel.v)])
     values = values[np.isfinite(values)]
     reach = (float(np.percentile(values, 99.5)) if values.size else 0.0) or 1.0
-    weights = _Scale(Normalize(-reach, reach), _marking(colormaps["RdBu_r"], _NOT_FINITE))
+    weights = _Scale(Normalize(-reach, reach), colormaps["RdBu_r"].with_extremes(bad=_NOT_FINITE))
     norms = [panel.head_norms for panel in panels if panel.head_norms is not None]
     if not norms:
         return weights, None
@@ -128,13 +128,7 @@ def _scales(panels: Sequence[Panel]) -> tuple[_Scale, _Scale | None]:
     least, most = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
     if most - least <= 1e-6 * most:
         least, most = 0.0, most or 1.0
-    return weights, _Scale(Normalize(least, most), _marking(colormaps["viridis"], "white"))
-
-
-def _marking(colours: Colormap, not_finite: str) -> Colormap:
-    colours = colours.copy()
-    colours.set_bad(not_finite)
-    return colours
+    return weights, _Scale(Normalize(least, most), colormaps["viridis"].with_extremes(bad="white"))
 
 
 def _draw_column(

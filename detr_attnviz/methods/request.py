@@ -1,7 +1,7 @@
 """What a person asked to see, in one value: the options that ``render`` and ``batch`` share."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from detr_attnviz.explanation import Direction, Explanation, Kind
 from detr_attnviz.methods.explain import explain
@@ -43,12 +43,12 @@ class Request:
         )
 
     def answer(self, trace: Trace) -> Explanation:
-        """The maps.
+        """The maps; a remark about them goes into the provenance as ``note``.
 
         Raises: ChoiceError for anything asked that is not there.
         """
         is_encoder = self.kind == "encoder"
-        return explain(
+        explanation = explain(
             trace,
             method=self.method,
             kind=self.kind,
@@ -58,6 +58,10 @@ class Request:
             points=self.points or None,
             direction=self.direction,
         )
+        remark = self.remark(explanation)
+        if not remark:
+            return explanation
+        return replace(explanation, provenance={**explanation.provenance, "note": remark})
 
     def remark(self, explanation: Explanation) -> str:
         """A sentence when the queries shown are not sure ones, else an empty string."""

@@ -1,10 +1,12 @@
 """A tiny detector, a folder of pictures, and what is in an output folder."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from detr_attnviz.batch.plan import BatchSettings
 from detr_attnviz.detector import Detector
@@ -13,6 +15,15 @@ from detr_attnviz.methods.request import Request
 from tests.tiny import drawn_picture, tiny_detector, write_picture
 
 PICTURES = ("a.jpg", "a.png", "sub/a.jpg", "sub/deeper/b.PNG")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Threads that wait for each other on busy cores make these many small forwards ten times as slow."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")

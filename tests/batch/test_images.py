@@ -4,9 +4,11 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from detr_attnviz.batch import images
 from detr_attnviz.batch.images import find_pictures
 from detr_attnviz.errors import ChoiceError
 from tests.batch.conftest import PICTURES, make_pictures
@@ -146,7 +148,7 @@ def test_a_folder_that_cannot_be_listed_is_a_fault_among_pictures(
 ) -> None:
     scandir = os.scandir
 
-    def refusing(folder: str) -> "os._ScandirContextManager[str]":
+    def refusing(folder: str) -> Any:
         if os.path.basename(folder) == "deeper":
             raise PermissionError(13, "Permission denied")
         return scandir(folder)
@@ -157,24 +159,10 @@ def test_a_folder_that_cannot_be_listed_is_a_fault_among_pictures(
     assert found[-1].fault == "the folder cannot be read: permission denied"
 
 
-@pytest.fixture
-def deep_folder(tmp_path: Path) -> Iterator[Path]:
-    here = os.open(tmp_path, os.O_RDONLY)
-    for _ in range(1100):
-        os.mkdir("d", dir_fd=here)
-        inner = os.open("d", os.O_RDONLY, dir_fd=here)
-        os.close(here)
-        here = inner
-    os.close(os.open("deep.jpg", os.O_CREAT | os.O_WRONLY, dir_fd=here))
-    yield tmp_path
-    os.unlink("deep.jpg", dir_fd=here)  # pytest's own cleaning recurses
-    for _ in range(1100):
-        outer = os.open("..", os.O_RDONLY, dir_fd=here)
-        os.close(here)
-        os.rmdir("d", dir_fd=outer)
-        here = outer
-    os.close(here)
+def test_a_tree_deeper_than_python_recurses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def entries(folder: str) -> Iterator[tuple[str, str, bool]]:
+        is_folder = folder.count("/d") < 3000
+        yield f"{folder}/{'d' if is_folder else 'deep.jpg'}", "", is_folder
 
-
-def test_a_tree_deeper_than_python_recurses(deep_folder: Path) -> None:
-    assert locations(deep_folder) == ["d/" * 1100 + "deep.jpg"]
+    monkeypatch.setattr(images, "_entries", entries)
+    assert locations(tmp_path) == ["d/" * 3000 + "deep.jpg"]

@@ -3,6 +3,8 @@
 import json
 import re
 from collections.abc import Callable, Mapping
+from functools import cache
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -32,9 +34,19 @@ HF_ENDS = {
 }
 
 
-def official_state(**changes: object) -> State:
+def official_state(**changes: Any) -> State:
     """A tiny DETR's tensors under the official keys."""
     return {name: tensor.clone() for name, tensor in tiny_model(**changes).state_dict().items()}
+
+
+@cache
+def _transformer() -> State:
+    return {key: tensor for key, tensor in official_state().items() if key.startswith("transformer.")}
+
+
+def transformer_state() -> State:
+    """The transformer alone: enough to be known as DETR, small enough to be written often."""
+    return {key: tensor.clone() for key, tensor in _transformer().items()}
 
 
 def parity_state(case: str) -> State:

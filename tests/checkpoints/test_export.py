@@ -12,7 +12,7 @@ from detr_attnviz.checkpoints.attention import find_attention
 from detr_attnviz.checkpoints.export import export, named_parts
 from detr_attnviz.checkpoints.read import read
 from detr_attnviz.errors import OutputError
-from tests.checkpoints.states import official_state
+from tests.checkpoints.states import transformer_state
 
 CROSS = "transformer.decoder.layers.1.multihead_attn"
 
@@ -20,7 +20,7 @@ CROSS = "transformer.decoder.layers.1.multihead_attn"
 @pytest.mark.parametrize("suffix", [".safetensors", ".pth", ".npz"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
 def test_export_then_read_is_bit_exact(tmp_path: Path, suffix: str, dtype: torch.dtype) -> None:
-    state = {key: tensor.to(dtype) for key, tensor in official_state().items()}
+    state = {key: tensor.to(dtype) for key, tensor in transformer_state().items()}
     modules = find_attention(state)
     path = tmp_path / f"split{suffix}"
     assert export(path, modules) == 5 * 8

@@ -11,7 +11,7 @@ import torch
 from detr_attnviz.checkpoints import zoo
 from detr_attnviz.checkpoints.inspection import inspect
 from detr_attnviz.errors import CheckpointError, ChoiceError
-from tests.checkpoints.states import hugging_face_state, official_state
+from tests.checkpoints.states import hugging_face_state, transformer_state
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def saved(tmp_path: Path) -> Callable[..., Path]:
 
 @pytest.fixture
 def training_checkpoint(saved: Callable[..., Path]) -> Path:
-    return saved({"model": official_state(), "args": argparse.Namespace(nheads=4), "epoch": 1})
+    return saved({"model": transformer_state(), "args": argparse.Namespace(nheads=4), "epoch": 1})
 
 
 @pytest.fixture
@@ -41,13 +41,13 @@ def test_heads_from_saved_arguments(training_checkpoint: Path) -> None:
 
 
 def test_heads_assumed_for_a_detr_that_does_not_say(saved: Callable[..., Path]) -> None:
-    found = inspect(saved(official_state()))
+    found = inspect(saved(transformer_state()))
     assert found.rows[0].heads == 8
     assert found.notes == ("8 heads assumed (the checkpoint does not say): --nheads N changes it",)
 
 
 def test_heads_of_an_official_file(saved: Callable[..., Path]) -> None:
-    assert inspect(saved(official_state(), "detr-r50-e632da11.pth")).notes == ()
+    assert inspect(saved(transformer_state(), "detr-r50-e632da11.pth")).notes == ()
 
 
 def test_heads_unknown_for_another_model(vision_transformer: Path) -> None:
@@ -105,7 +105,7 @@ def test_checkpoint_without_attention(saved: Callable[..., Path]) -> None:
 
 
 def test_hugging_face_names_work_the_same(saved: Callable[..., Path]) -> None:
-    found = inspect(saved(hugging_face_state(official_state())), nheads=4)
+    found = inspect(saved(hugging_face_state(transformer_state())), nheads=4)
     assert [row.kind for row in found.rows][:3] == ["encoder-self", "decoder-self", "decoder-cross"]
 
 
@@ -127,5 +127,5 @@ def test_known_name_that_is_not_on_disk_says_how_to_fetch_it(tmp_path: Path, mon
     with pytest.raises(CheckpointError, match="attnviz checkpoints download detr-r50"):
         inspect("detr-r50")
     zoo.local_path("detr-r50").parent.mkdir(parents=True)
-    torch.save({"model": official_state()}, zoo.local_path("detr-r50"))
+    torch.save({"model": transformer_state()}, zoo.local_path("detr-r50"))
     assert len(inspect("detr-r50").rows) == 5

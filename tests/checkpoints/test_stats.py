@@ -34,9 +34,9 @@ def test_one_head_of_two_dims_by_hand() -> None:
 def test_module_numbers_equal_a_decomposition() -> None:
     weights = attention_of()
     found = module_stats(weights)
-    q, k, v, out = (
-        part.double() for part in (weights.q_weight, weights.k_weight, weights.v_weight, weights.out_weight)
-    )  # type: ignore[union-attr]
+    assert weights.out_weight is not None
+    matrices = (weights.q_weight, weights.k_weight, weights.v_weight, weights.out_weight)
+    q, k, v, out = (matrix.double() for matrix in matrices)
     assert found.v_norm == pytest.approx(float(v.norm()))
     assert found.k_spectral == pytest.approx(float(torch.linalg.svdvals(k)[0]))
     assert found.out_spectral == pytest.approx(float(torch.linalg.svdvals(out)[0]))

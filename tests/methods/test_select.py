@@ -71,6 +71,7 @@ def test_request_says_when_nothing_was_sure(trace: Trace) -> None:
     assert unsure.remark(unsure.answer(trace)) == (
         "no detection reaches the threshold 0.95: showing the 3 best instead"
     )
+    assert "3 best instead" in unsure.answer(trace).provenance["note"]
     sure = Request()
     assert sure.remark(sure.answer(trace)) == ""
     named = Request(queries=(5,))

@@ -1,0 +1,417 @@
+"""The run: what is written where, what a second run does, and what it survives."""
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from detr_attnviz.batch.manifest import Manifest
+from detr_attnviz.batch.plan import BatchSettings
+from detr_attnviz.batch.run import BatchReport, run_batch
+from detr_attnviz.batch.sheets import render_files
+from detr_attnviz.batch.write import OutputFolder
+from detr_attnviz.detector import Detector
+from detr_attnviz.drawing.options import DrawingOptions
+from detr_attnviz.errors import ChoiceError, OutputError
+from detr_attnviz.methods.request import Request
+from tests.batch.conftest import PICTURES, make_pictures, rows_in, times, tree
+from tests.tiny import tiny_detector
+
+Runner = Callable[..., BatchReport]
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    return tmp_path / "out"
+
+
+@pytest.fixture
+def run(detector: Detector, image_folder: Path, settings: BatchSettings, out: Path) -> Runner:
+    """Runs the folder; settings may be changed by name."""
+
+    def run(*, resume: bool = True, **changes: object) -> BatchReport:
+        return run_batch(detector, [image_folder], replace(settings, **changes), out, resume=resume)  # type: ignore[arg-type]
+
+    return run
+
+
+def test_a_tree_that_mirrors_the_inputs(run: Runner, out: Path) -> None:
+    report = run()
+    assert (report.pictures, report.written, report.failed, report.skipped) == (4, 12, 0, 0)
+    rows = rows_in(out)
+    assert {row["file"] for row in rows} | {"manifest.jsonl"} == set(tree(out))
+    for name in PICTURES:
+        assert sum(file.startswith(f"{name}/q") for file in tree(out)) == 2
+        assert f"{name}.npz" in tree(out)
+
+
+def test_a_row_a_file(run: Runner, out: Path, detector: Detector, settings: BatchSettings) -> None:
+    run()
+    rows = rows_in(out)
+    assert [row["picture"] for row in rows] == [name for name in PICTURES for _ in range(3)]
+    row = rows[0]
+    assert row["file"] == f"a.jpg/q{row['query']}_{row['name']}.overlay.png"
+    assert (row["site"], row["head"], row["method"], row["checkpoint"]) == ("decoder.1.cross", "mean", "raw", "tiny")
+    assert row["settings_hash"] == settings.hash_for(detector)
+    assert row["bytes"] == (out / row["file"]).stat().st_size
+    with Image.open(out / row["file"]) as picture:
+        assert picture.size == (90, 64)
+        assert picture.info["query"] == str(row["query"])
+        assert picture.info["picture"] == "a.jpg"
+    arrays = next(row for row in rows if row["export"] == "arrays")
+    assert [one["query"] for one in arrays["maps"]] == [row["query"] for row in rows[:2]]
+
+
+def test_maps_equal_those_of_render(
+    run: Runner, out: Path, detector: Detector, image_folder: Path, settings: BatchSettings, tmp_path: Path
+) -> None:
+    run(per="image")
+    sheets = render_files(
+        detector,
+        [image_folder],
+        settings.request,
+        settings.drawing,
+        output=tmp_path / "sheets",
+        shortest_px=settings.shortest_px,
+        longest_px=settings.longest_px,
+    )
+    for name, sheet in zip(PICTURES, sheets, strict=True):
+        with np.load(out / f"{name}.npz", allow_pickle=False) as arrays:
+            np.testing.assert_array_equal(arrays["maps"], sheet.explanation.maps)
+            assert arrays["queries"].tolist() == [one.index for one in sheet.explanation.detections]
+        with Image.open(out / f"{name}.overlay.png") as ours, Image.open(sheet.files[0]) as theirs:
+            assert ours.size == theirs.size
+
+
+def test_a_second_run_writes_nothing(run: Runner, out: Path) -> None:
+    run()
+    before = times(out)
+    report = run()
+    assert (report.pictures, report.skipped, report.written) == (4, 4, 0)
+    assert times(out) == before
+
+
+def test_what_is_missing_or_cut_is_made_again(run: Runner, out: Path) -> None:
+    run()
+    whole = tree(out)
+    (out / "sub/a.jpg.npz").unlink()
+    overlay = next((out / "a.png").glob("*.png"))
+    overlay.write_bytes(overlay.read_bytes()[:-1])
+    report = run()
+    assert (report.skipped, report.written) == (2, 6)
+    assert tree(out) == whole
+
+
+def test_other_settings_replace_what_was_there(run: Runner, out: Path, tmp_path: Path, detector: Detector) -> None:
+    run()
+    (out / "a.jpg" / "notes.txt").write_text("mine")
+    report = run(exports=("heatmap",), request=Request(threshold=0.0, top_k=1))
+    assert (report.written, report.skipped) == (4, 0)
+    assert len(rows_in(out)) == 4
+    assert {row["file"] for row in rows_in(out)} | {"manifest.jsonl", "a.jpg/notes.txt"} == set(tree(out))
+    assert all(file.endswith((".heatmap.png", ".jsonl", ".txt")) for file in tree(out))
+
+
+def test_a_changed_picture_is_done_again(run: Runner, out: Path, image_folder: Path) -> None:
+    run()
+    make_pictures(image_folder, ("new.jpg",))
+    (image_folder / "new.jpg").replace(image_folder / "a.png")
+    assert (run().written, run().written) == (3, 0)
+
+
+def test_no_resume_does_all_again(run: Runner, out: Path) -> None:
+    run()
+    whole, before = tree(out), times(out)
+    report = run(resume=False)
+    assert (report.written, report.skipped) == (12, 0)
+    assert tree(out) == whole
+    assert all(times(out)[name] != time for name, time in before.items())
+
+
+def test_other_pictures_in_the_same_folder_stay(
+    run: Runner, detector: Detector, settings: BatchSettings, out: Path, tmp_path: Path
+) -> None:
+    run()
+    whole = tree(out)
+    run_batch(detector, [make_pictures(tmp_path / "more", ("a0.jpg",))], settings, out)
+    assert [row["picture"] for row in rows_in(out)] == sorted(row["picture"] for row in rows_in(out))
+    assert whole.keys() < tree(out).keys()
+    assert run().skipped == 4
+
+
+def test_bad_pictures_are_reported_and_the_rest_is_done(run: Runner, out: Path, image_folder: Path) -> None:
+    (image_folder / "b.jpg").write_bytes(b"no picture")
+    (image_folder / "c.png").write_bytes((image_folder / "a.png").read_bytes()[:200])
+    (image_folder / "d.jpg").touch()
+    (image_folder / "e.jpg").symlink_to("nowhere")
+    (image_folder / "f.jpg").mkdir()
+    os.mkfifo(image_folder / "g.jpg")
+    report = run()
+    assert (report.pictures, report.written, report.failed) == (9, 12, 5)
+    assert [one.picture.location for one in report.failures] == ["b.jpg", "c.png", "d.jpg", "e.jpg", "g.jpg"]
+    errors = {row["picture"]: row["error"] for row in rows_in(out) if "error" in row}
+    assert errors == {one.picture.location: one.error for one in report.failures}
+    assert "not a picture" in errors["b.jpg"]
+    assert "does not exist" in errors["e.jpg"]
+    assert not any(str(image_folder) in error for error in errors.values())
+    before = times(out)
+    assert run().failed == 5
+    assert times(out) == before
+
+
+def test_a_picture_that_went_bad_loses_its_results_and_gets_them_back(
+    run: Runner, out: Path, image_folder: Path
+) -> None:
+    run()
+    whole, good = tree(out), (image_folder / "a.png").read_bytes()
+    state = (image_folder / "a.png").stat()
+    (image_folder / "a.png").write_bytes(b"bad")
+    assert run().failed == 1
+    assert not any(file.startswith("a.png") for file in tree(out))
+    (image_folder / "a.png").write_bytes(good)
+    os.utime(image_folder / "a.png", ns=(state.st_atime_ns, state.st_mtime_ns))
+    assert run().written == 3
+    assert tree(out) == whole
+
+
+def test_a_picture_that_has_gone_leaves_its_results(
+    run: Runner, detector: Detector, settings: BatchSettings, out: Path, image_folder: Path
+) -> None:
+    run()
+    before = times(out)
+    listed = image_folder.parent / "list.txt"
+    listed.write_text("".join(f"photos/{name}\n" for name in PICTURES))
+    (image_folder / "a.jpg").rename(image_folder.parent / "a.jpg")
+    report = run_batch(detector, [f"@{listed}"], settings, out)
+    assert (report.failed, report.written, report.skipped) == (1, 0, 3)
+    assert times(out) == before
+
+
+def test_nothing_to_show_is_a_row_and_no_failure(run: Runner, out: Path) -> None:
+    report = run(request=Request(threshold=1.0, fallback=0))
+    assert (report.empty, report.failed, report.written) == (4, 0, 0)
+    assert [row["remark"] for row in rows_in(out)] == ["no object query to show"] * 4
+    assert set(tree(out)) == {"manifest.jsonl"}
+    before = times(out)
+    assert run(request=Request(threshold=1.0, fallback=0)).empty == 4
+    assert times(out) == before
+
+
+def test_unsure_queries_are_remarked_upon(run: Runner, out: Path) -> None:
+    run(request=Request(threshold=1.0, fallback=1))
+    assert all("no detection reaches the threshold 1" in row["remark"] for row in rows_in(out))
+
+
+def test_encoder_points_outside_a_picture_are_that_pictures_failure(run: Runner, out: Path, image_folder: Path) -> None:
+    report = run(request=Request(kind="encoder", points=((91.5, 10), (3, 4), (3, 4))))
+    assert [one.picture.location for one in report.failures] == ["a.jpg", "a.png"]
+    assert "lies outside the picture" in report.failures[0].error
+    assert "sub/a.jpg/p1_3,4.overlay.png" in tree(out)
+    assert rows_in(out)[-2]["point"] == [3, 4]
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        Request(layer=9),
+        Request(head="17"),
+        Request(queries=(99,)),
+        Request(labels=("zebra",)),
+        Request(kind="encoder", points=((3, 4),), layer=7),
+    ],
+)
+def test_a_request_that_no_picture_can_answer_ends_the_run(request_: Request, run: Runner, out: Path) -> None:
+    with pytest.raises(ChoiceError, match=r"no layer|head|no query|no class"):
+        run(request=request_)
+    assert tree(out).keys() <= {"manifest.jsonl"}
+
+
+def test_a_style_that_cannot_show_the_maps_keeps_what_was_there(run: Runner, out: Path) -> None:
+    run()
+    whole = tree(out)
+    with pytest.raises(ChoiceError, match="decoder self-attention"):
+        run(request=Request(kind="decoder-self", queries=(1,)), exports=("heatmap",))
+    assert tree(out) == whole
+
+
+def test_the_same_query_named_twice_is_one_file(run: Runner, out: Path) -> None:
+    assert run(request=Request(queries=(3, 3)), exports=("overlay",)).written == 4
+
+
+def test_the_same_bytes_twice(run: Runner, out: Path, tmp_path: Path) -> None:
+    run(exports=("overlay", "heatmap", "pair", "contour", "arrays"))
+    first = tree(out)
+    out.rename(tmp_path / "first")
+    run(exports=("overlay", "heatmap", "pair", "contour", "arrays"))
+    assert tree(out) == first
+
+
+def test_hostile_names_of_files_and_classes(tmp_path: Path, settings: BatchSettings) -> None:
+    names = (
+        "new\nline.png",
+        "😀.jpg",
+        "..strange.jpg",
+        "a\\b:c?.png",
+        "x" * 251 + ".png",
+        "per%20cent.jpg",
+        "d.ot./t.png",
+    )
+    folder = make_pictures(tmp_path / "photos", names)
+    raw = os.fsencode(folder) + b"/caf\xe9.jpg"
+    with open(raw, "wb") as file:
+        file.write((folder / "😀.jpg").read_bytes())
+    detector = tiny_detector()
+    detector.family.class_names = ("../../../evil", "a/b\n", "\0", "😀" * 200, "\udcff")
+    report = run_batch(detector, [folder, folder / "..strange.jpg"], settings, tmp_path / "out")
+    assert (report.failed, report.pictures, report.written) == (0, 8, 24)
+    rows = rows_in(tmp_path / "out")
+    assert {row["file"] for row in rows} | {"manifest.jsonl"} == set(tree(tmp_path / "out"))
+    assert len({row["picture"] for row in rows}) == 8
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "photos"]
+    assert run_batch(detector, [folder, folder / "..strange.jpg"], settings, tmp_path / "out").skipped == 8
+
+
+def test_a_name_that_the_output_cannot_hold_is_that_pictures_failure(
+    run: Runner, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put = OutputFolder.put
+
+    def refusing(self: OutputFolder, name: str, data: bytes) -> None:
+        put(self, f"{name}{'x' * 300}" if name.startswith("a.png/") else name, data)
+
+    monkeypatch.setattr(OutputFolder, "put", refusing)
+    report = run()
+    assert [one.picture.location for one in report.failures] == ["a.png"]
+    assert "file name too long" in report.failures[0].error
+    assert report.written == 9
+
+
+def test_too_little_memory_for_one_picture_is_its_failure(run: Runner, detector: Detector) -> None:
+    forward = detector.family.forward
+    calls = iter([RuntimeError("DefaultCPUAllocator: can't allocate memory"), torch.cuda.OutOfMemoryError("CUDA")])
+
+    def scarce(inputs: object) -> object:
+        for error in calls:
+            raise error
+        return forward(inputs)  # type: ignore[arg-type]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(detector.family, "forward", scarce)
+        report = run()
+    assert [one.error.partition(":")[0] for one in report.failures] == ["not enough memory for this picture"] * 2
+    assert report.written == 6
+
+
+def test_a_bug_is_not_swallowed(run: Runner, detector: Detector, out: Path) -> None:
+    def broken(_: object) -> object:
+        raise RuntimeError("shapes do not fit")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(detector.family, "forward", broken)
+        with pytest.raises(RuntimeError, match="shapes do not fit"):
+            run()
+    assert run().written == 12
+
+
+def test_a_file_where_a_folder_is_needed_ends_the_run(run: Runner, out: Path) -> None:
+    out.mkdir()
+    (out / "sub").write_text("mine")
+    with pytest.raises(OutputError, match="a file has the name that a folder needs"):
+        run()
+    assert (out / "sub").read_text() == "mine"
+    (out / "sub").unlink()
+    report = run()
+    assert (report.skipped, report.written) == (2, 6)
+
+
+def test_a_second_run_in_the_same_folder_is_refused(run: Runner, out: Path) -> None:
+    with OutputFolder(out), pytest.raises(OutputError, match="another run is writing into"):
+        run()
+    assert run().written == 12
+
+
+def test_nothing_found_makes_no_folder(detector: Detector, settings: BatchSettings, out: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ChoiceError, match="no pictures in"):
+        run_batch(detector, [tmp_path / "empty"], settings, out)
+    assert not out.exists()
+
+
+def test_progress_counts_up_and_learns_the_total(
+    detector: Detector, image_folder: Path, settings: BatchSettings, out: Path
+) -> None:
+    seen: list[tuple[int, int | None]] = []
+    run_batch(
+        detector, [image_folder], settings, out, on_progress=lambda report, total: seen.append((report.pictures, total))
+    )
+    assert [done for done, _ in seen] == [1, 2, 3, 4]
+    assert {total for _, total in seen} <= {None, 4}
+    assert seen[-1][1] == 4
+
+
+def test_ctrl_c_leaves_a_folder_that_can_be_gone_on_with(
+    run: Runner, detector: Detector, image_folder: Path, settings: BatchSettings, out: Path, tmp_path: Path
+) -> None:
+    run()
+    straight = tree(out)
+    out.rename(tmp_path / "straight")
+
+    def stop(report: BatchReport, _: int | None) -> None:
+        if report.pictures == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_batch(detector, [image_folder], settings, out, on_progress=stop)
+    assert {row["picture"] for row in rows_in(out)} == {"a.jpg", "a.png"}
+    assert run().skipped == 2
+    assert tree(out) == straight
+
+
+@pytest.mark.parametrize("stage", ["put", "finish"])
+def test_a_run_cut_before_its_manifest_leaves_no_mixture(
+    stage: str, run: Runner, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cut(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    arrays = {"exports": ("arrays",)}  # files whose sizes do not tell the layer
+    run(**arrays)
+    straight = tree(out)
+    with monkeypatch.context() as patch:
+        patch.setattr(Manifest, stage, cut)
+        with pytest.raises(KeyboardInterrupt):
+            run(request=Request(threshold=0.0, top_k=2, layer=0), **arrays)
+    assert tree(out) != straight
+    assert {name: len(data) for name, data in tree(out).items() if name.endswith("npz")} == {
+        name: len(data) for name, data in straight.items() if name.endswith("npz")
+    }
+    assert run(**arrays).written == (1 if stage == "put" else 4)
+    assert tree(out) == straight
+
+
+def test_a_sheet_an_image(run: Runner, out: Path) -> None:
+    report = run(per="image", exports=("overlay", "pair"), drawing=DrawingOptions(columns=1))
+    assert report.written == 8
+    assert {"a.jpg.overlay.png", "sub/deeper/b.PNG.pair.png"} < set(tree(out))
+    assert all(len(row["maps"]) == 2 for row in rows_in(out))
+
+
+def test_from_sheets_to_queries_and_back(run: Runner, out: Path) -> None:
+    run(per="image")
+    sheets = tree(out)
+    run(per="query")
+    run(per="image")
+    assert tree(out) == sheets
+    assert not (out / "a.jpg").exists()
+
+
+def test_the_manifest_is_plain_json_lines(run: Runner, out: Path) -> None:
+    run()
+    for line in (out / "manifest.jsonl").read_bytes().split(b"\n")[:-1]:
+        assert json.loads(line)["parts"] == 3

@@ -1,0 +1,157 @@
+"""`attnviz batch`: a folder of tiny images to a tree of files, twice."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from detr_attnviz.batch.write import OutputFolder
+from tests.cli.conftest import Attnviz, Outcome
+from tests.tiny import write_picture
+
+SMALL = ("--shortest-px", 64, "--longest-px", 96)
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    (tmp_path / "photos" / "sub").mkdir(parents=True)
+    for name in ("a.jpg", "a.png", "sub/a.jpg"):
+        write_picture(tmp_path / "photos" / name)
+    return tmp_path / "photos"
+
+
+@pytest.fixture
+def batch(attnviz: Attnviz, tiny_checkpoint: Path, photos: Path) -> Any:
+    """``attnviz batch photos -o out`` of two queries a picture, and more options."""
+
+    def batch(*args: object, inputs: tuple[object, ...] = ("photos",)) -> Outcome:
+        chosen = () if "--threshold" in args or "--kind" in args else ("--threshold", 0, "--top-k", 2)
+        return attnviz("batch", *inputs, "-o", "out", "-c", tiny_checkpoint, *SMALL, *chosen, *args)
+
+    return batch
+
+
+def written(folder: Path) -> set[str]:
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_folder_twice(batch: Any, tmp_path: Path) -> None:
+    outcome = batch()
+    assert outcome.code == 0, outcome.err
+    assert "3 pictures: wrote 6 files to out in" in outcome.out
+    assert "images/s" in outcome.out
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*.*")}
+    outcome = batch()
+    assert outcome.code == 0
+    assert "wrote 0 files" in outcome.out
+    assert "left as they are: 3 pictures" in outcome.out
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*.*")} == before
+
+
+def test_exports_and_sheets(batch: Any, tmp_path: Path) -> None:
+    assert batch("--per", "image", "--export", "overlay, heatmap,arrays").code == 0
+    names = {
+        f"{name}.{end}" for name in ("a.jpg", "a.png", "sub/a.jpg") for end in ("overlay.png", "heatmap.png", "npz")
+    }
+    assert written(tmp_path / "out") == names | {"manifest.jsonl"}
+
+
+def test_the_style_is_the_export_when_none_is_named(batch: Any, tmp_path: Path) -> None:
+    assert batch("--style", "contour").code == 0
+    assert all(name.endswith((".contour.png", ".jsonl")) for name in written(tmp_path / "out"))
+
+
+def test_json_is_all_there_is_on_stdout(batch: Any, photos: Path) -> None:
+    (photos / "b.jpg").write_bytes(b"no picture")
+    outcome = batch("--json")
+    assert outcome.code == 1
+    data = outcome.data
+    counts = {name: data[name] for name in ("pictures", "written", "skipped", "empty", "failed")}
+    assert counts == {"pictures": 4, "written": 6, "skipped": 0, "empty": 0, "failed": 1}
+    assert data["failures"][0]["picture"] == "b.jpg"
+    assert data["provenance"]["checkpoint"] == "tiny.pth"
+    lines = Path(data["manifest"]).read_text().splitlines()
+    assert sum("error" in json.loads(line) for line in lines) == 1
+
+
+def test_failures_are_listed_and_the_exit_code_says_so(batch: Any, photos: Path) -> None:
+    for number in range(23):
+        (photos / f"z{number:02}\x1b[31m\n.jpg").write_bytes(b"no picture")
+    outcome = batch()
+    assert outcome.code == 1
+    assert "wrote 6 files" in outcome.out
+    assert outcome.out.count("not a picture") == 20
+    assert "and 3 more" in outcome.out
+    assert "\x1b[31m" not in outcome.out
+
+
+def test_a_list_of_pictures(batch: Any, tmp_path: Path) -> None:
+    (tmp_path / "photos" / "list.txt").write_text("a.png\nsub/a.jpg\n")
+    assert "2 pictures" in batch(inputs=("@photos/list.txt",)).out
+
+
+def test_a_sure_detection_is_needed(batch: Any, tmp_path: Path) -> None:
+    outcome = batch("--threshold", 1)
+    assert outcome.code == 0
+    assert "nothing to show in 3 pictures: no detection has a score of 1 or more" in outcome.out
+    assert written(tmp_path / "out") == {"manifest.jsonl"}
+
+
+def test_encoder_points(batch: Any, tmp_path: Path) -> None:
+    assert batch("--kind", "encoder", "--point", "10,20").code == 0
+    assert "sub/a.jpg/p0_10,20.overlay.png" in written(tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (("--layer", 9), "no layer 9"),
+        (("--export", "svg"), "exports are overlay, heatmap, pair, contour, arrays"),
+        (("--label", "zebra"), "no class 'zebra'"),
+    ],
+)
+def test_wrong_choices_are_one_line(batch: Any, args: tuple[object, ...], message: str) -> None:
+    outcome = batch(*args)
+    assert outcome.code == 1
+    assert outcome.out == ""
+    assert message in outcome.err.splitlines()[-1]
+
+
+def test_inputs_that_are_not_there(batch: Any, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    assert "no such file or folder" in batch(inputs=("phantom",)).err
+    assert "no pictures in empty" in batch(inputs=("empty",)).err
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_output_that_cannot_be_written(batch: Any, tmp_path: Path) -> None:
+    (tmp_path / "out").write_bytes(b"")
+    outcome = batch()
+    assert outcome.code == 1
+    assert "cannot write into out" in outcome.err.splitlines()[-1]
+
+
+def test_another_run_in_the_same_folder(batch: Any, tmp_path: Path) -> None:
+    with OutputFolder(tmp_path / "out"):
+        outcome = batch()
+    assert outcome.code == 1
+    assert "another run is writing into out" in outcome.err
+
+
+def test_ctrl_c_says_how_to_go_on(batch: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put, calls = OutputFolder.put, []
+
+    def interrupted(self: OutputFolder, name: str, data: bytes) -> None:
+        calls.append(name)
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        put(self, name, data)
+
+    monkeypatch.setattr(OutputFolder, "put", interrupted)
+    outcome = batch()
+    assert outcome.code == 130
+    assert "stopped after 1 picture; the same command goes on from there" in outcome.err
+    outcome = batch()
+    assert outcome.code == 0
+    assert "left as they are: 1 picture" in outcome.out
