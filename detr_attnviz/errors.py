@@ -14,7 +14,7 @@
 A message says what was wrong, what was found, what was expected and what to do next, in one line.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 class AttnVizError(Exception):
@@ -47,7 +47,7 @@ class CheckpointKeysError(CheckpointError):
         self.unexpected = tuple(sorted(unexpected))
         self.wrong_shape = tuple(sorted(wrong_shape))
         parts = [
-            f"{len(keys)} {what} ({_few(keys)})"
+            f"{len(keys)} {what} ({few(keys)})"
             for what, keys in (
                 ("missing", self.missing),
                 ("unexpected", self.unexpected),
@@ -58,7 +58,8 @@ class CheckpointKeysError(CheckpointError):
         super().__init__(f"{source}: tensors do not fit a DETR: {'; '.join(parts)}")
 
 
-def _few(keys: tuple[str, ...], most: int = 12) -> str:
+def few(keys: Sequence[str], most: int = 12) -> str:
+    """The first of many names, and how many more there are."""
     more = f", … and {len(keys) - most} more" if len(keys) > most else ""
     return ", ".join(keys[:most]) + more
 

@@ -29,6 +29,7 @@ GROUPS = 3
 _JITTER = 0.08
 _CROSS_GAINS = (2.2, 2.0, 1.6, 1.3, 1.0, 1.0)
 _SELF_GAIN = 1.5
+_MAP_VALUES = 1_200_000  # of attention maps that are computed together
 
 
 @dataclass(frozen=True)
@@ -114,17 +115,31 @@ class Student(nn.Module):
 
 
 def attend(module: nn.MultiheadAttention, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-    """Multi-head attention from the packed weights: `[B Q D], [B T D], [B T D] → [B Q D]`."""
-    width, heads = module.embed_dim, module.num_heads
-    weights = attend_weights(module, queries, keys)
+    """Multi-head attention from the packed weights: `[B Q D], [B T D], [B T D] → [B Q D]`.
+
+    A few maps at a time: what stays in the processor's cache is three times as fast.
+    """
+    width, batch = module.embed_dim, len(queries)
+    q, k = _queries_and_keys(module, queries, keys)
     v = F.linear(values, module.in_proj_weight[2 * width :], module.in_proj_bias[2 * width :])
-    mixed: Tensor = weights.to(v.dtype) @ _per_head(v, heads)
-    attended: Tensor = module.out_proj(mixed.transpose(1, 2).flatten(2))
+    v = _per_head(v, module.num_heads)
+    maps = max(1, _MAP_VALUES // (q.shape[1] * k.shape[1]))
+    parts = zip(q.split(maps), k.split(maps), v.split(maps), strict=True)
+    mixed = torch.cat([(some_q @ some_k.mT).softmax(-1) @ some_v for some_q, some_k, some_v in parts])
+    mixed = mixed.view(batch, module.num_heads, *mixed.shape[1:]).transpose(1, 2)
+    attended: Tensor = module.out_proj(mixed.flatten(2))
     return attended
 
 
 def attend_weights(module: nn.MultiheadAttention, queries: Tensor, keys: Tensor) -> Tensor:
-    """The attention map itself, `[B heads Q T]`; each row sums to 1."""
+    """The attention maps themselves, `[B heads Q T]`; each row sums to 1."""
+    q, k = _queries_and_keys(module, queries, keys)
+    weights: Tensor = (q @ k.mT).softmax(-1)
+    return weights.view(len(queries), module.num_heads, *weights.shape[1:])
+
+
+def _queries_and_keys(module: nn.MultiheadAttention, queries: Tensor, keys: Tensor) -> tuple[Tensor, Tensor]:
+    """Projected and scaled: `[B·heads Q dim]` and `[B·heads T dim]`."""
     width, heads = module.embed_dim, module.num_heads
     weight, bias = module.in_proj_weight[: 2 * width], module.in_proj_bias[: 2 * width]
     if queries is keys:
@@ -132,13 +147,13 @@ def attend_weights(module: nn.MultiheadAttention, queries: Tensor, keys: Tensor)
     else:
         q = F.linear(queries, weight[:width], bias[:width])
         k = F.linear(keys, weight[width:], bias[width:])
-    scores: Tensor = (_per_head(q, heads) * (width // heads) ** -0.5) @ _per_head(k, heads).mT
-    return scores.softmax(-1)
+    return _per_head(q, heads) * (width // heads) ** -0.5, _per_head(k, heads)
 
 
 def _per_head(x: Tensor, heads: int) -> Tensor:
     batch, tokens, width = x.shape
-    return x.view(batch, tokens, heads, width // heads).transpose(1, 2)  # [B heads · dim]
+    split = x.view(batch, tokens, heads, width // heads).transpose(1, 2)
+    return split.reshape(batch * heads, tokens, width // heads)  # [B·heads · dim]
 
 
 def _encode_once(layer: EncoderLayer, x: Tensor, positions: Tensor) -> Tensor:

@@ -1,7 +1,6 @@
 """Shapes in signatures are checked while tests run, and every test draws its random numbers from a fixed seed."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from jaxtyping import install_import_hook
@@ -11,7 +10,7 @@ with install_import_hook(["detr_attnviz.checkpoints.packed", "detr_attnviz.recor
 
 import torch
 
-PARITY = Path(__file__).parent / "parity"
+torch.set_num_threads(1)  # many small models: threads would only wait for each other
 
 
 @pytest.fixture(autouse=True)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import detr_attnviz as av
+from detr_attnviz.checkpoints.zoo import DEMO_PATH
 from detr_attnviz.detector import Detector
-from detr_attnviz.families.open import DEMO_PATH
 from detr_attnviz.trace import Trace
 
 SAMPLES = sorted((Path(__file__).parent.parent / "samples").glob("shapes_*.png"))

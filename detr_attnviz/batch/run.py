@@ -32,12 +32,16 @@ Status = Literal["written", "skipped", "empty", "failed"]
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one picture: "empty" is nothing to show in it, "skipped" is done by an earlier run."""
+    """What became of one picture: "empty" is nothing to show in it, "skipped" is done by an earlier run.
+
+    ``is_unsure`` when no detection reached the threshold and the best were drawn instead.
+    """
 
     picture: Picture
     status: Status
     files: int = 0
     error: str = ""
+    is_unsure: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +54,7 @@ class BatchReport:
     pictures: int = 0
     written: int = 0
     skipped: int = 0
+    unsure: int = 0
     empty: int = 0
     failed: int = 0
     failures: tuple[Outcome, ...] = ()
@@ -64,6 +69,7 @@ class BatchReport:
             self.pictures + 1,
             self.written + outcome.files,
             self.skipped + (outcome.status == "skipped"),
+            self.unsure + outcome.is_unsure,
             self.empty + (outcome.status == "empty"),
             self.failed + (outcome.status == "failed"),
             failures,
@@ -126,12 +132,8 @@ class _Run:
                 continue
             try:
                 yield self._make(picture, state)
-            except OutputError as error:
-                if not is_refused_name(error):
-                    raise
-                yield self._fail(picture, state, known, error)
-            except ImageError as error:
-                yield self._fail(picture, state, known, error)
+            except (ImageError, OutputError, MemoryError, RuntimeError) as error:
+                yield self._fail(picture, state, known, _about_this_picture(error))
 
     def _make(self, picture: Picture, state: Row) -> Outcome:
         explanation = self._explain(picture)
@@ -143,21 +145,17 @@ class _Run:
         self.folder.prune(picture.location, {row["file"] for row in rows})
         empty = {"file": None, **state, **self._remark(explanation)}
         self.manifest.put(picture.location, rows or [empty])
-        return Outcome(picture, "written" if rows else "empty", len(rows))
+        is_unsure = bool(rows and self._remark(explanation))
+        return Outcome(picture, "written" if rows else "empty", len(rows), is_unsure=is_unsure)
 
     def _explain(self, picture: Picture) -> Explanation:
         """The maps, as ``render`` shows them; the picture is called by its location, wherever the inputs lie."""
         settings = self.settings
         if picture.fault:
             raise ImageError(picture.fault)
-        try:
-            trace = self.detector.trace(picture.path, shortest_px=settings.shortest_px, longest_px=settings.longest_px)
-            _check_points(settings, trace.grid.token_at)
-            explanation = settings.request.answer(trace)
-        except (MemoryError, RuntimeError) as error:
-            if not _is_out_of_memory(error):
-                raise
-            raise ImageError("not enough memory for this picture: a smaller --shortest-px needs less") from error
+        trace = self.detector.trace(picture.path, shortest_px=settings.shortest_px, longest_px=settings.longest_px)
+        _check_points(settings, trace.grid.token_at)
+        explanation = settings.request.answer(trace)
         return replace(explanation, provenance={**explanation.provenance, "picture": picture.location})
 
     def _remark(self, explanation: Explanation) -> Row:
@@ -217,6 +215,15 @@ def _check_points(settings: BatchSettings, token_at: Callable[[float, float], in
             token_at(x, y)
     except ChoiceError as error:
         raise ImageError(str(error)) from error
+
+
+def _about_this_picture(error: Exception) -> AttnVizError:
+    """The error as this picture's failure; raised again when it is the whole run's, or a bug."""
+    if _is_out_of_memory(error):
+        return ImageError("not enough memory for this picture: a smaller --shortest-px needs less")
+    if isinstance(error, ImageError) or (isinstance(error, OutputError) and is_refused_name(error)):
+        return error
+    raise error
 
 
 def _is_out_of_memory(error: Exception) -> bool:

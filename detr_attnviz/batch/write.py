@@ -34,8 +34,12 @@ class OutputFolder:
 
     def __enter__(self) -> "OutputFolder":
         self._open.enter_context(sole_writer(self._work / "lock"))
-        for left_over in self._work.glob("*.draft"):
-            left_over.unlink(missing_ok=True)
+        try:
+            for left_over in self._work.glob("*.draft"):
+                self._remove(left_over)
+        except BaseException:
+            self._open.close()
+            raise
         return self
 
     def __exit__(
@@ -95,7 +99,7 @@ class OutputFolder:
         try:
             path.unlink(missing_ok=True)
         except OSError as error:
-            raise OutputError(f"cannot remove {path}, which is out of date: {reason_of(error)}") from error
+            raise OutputError(f"cannot remove {path}, which no longer counts: {reason_of(error)}") from error
 
 
 def is_refused_name(error: OutputError) -> bool:

@@ -28,7 +28,7 @@ PLACEHOLDERS: Mapping[str, str] = {
     "place": r"(?:backbone\.)?",
 }
 
-IGNORED = ("total_ops", "total_params", "num_batches_tracked", "pixel_mean", "pixel_std", "empty_weight")
+IGNORED = ("total_ops", "total_params", "num_batches_tracked", "pixel_mean", "pixel_std", "empty_weight", "n_averaged")
 """Last parts of keys that hold no weight: counters of profilers and batch norms, constants."""
 
 UNUSED_CLASSIFIER = r"backbone\.(?:0\.body\.|0\.backbone\.|(?:conv_encoder\.)?model\.)?fc\.(?:weight|bias)"

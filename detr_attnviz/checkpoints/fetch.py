@@ -36,6 +36,7 @@ def fetch(url: str, target: Path, *, sha256_prefix: str, progress: Progress | No
             _verify(part, sha256_prefix, url)
             os.replace(part, target)
     except urllib.error.HTTPError as error:
+        error.close()
         raise DownloadError(f"{url}: the server answered {error.code} {error.reason}; {_MIRROR}") from None
     except urllib.error.URLError as error:
         raise DownloadError(f"{url}: no connection ({error.reason}); {_MIRROR}") from None

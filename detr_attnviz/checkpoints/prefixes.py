@@ -1,7 +1,7 @@
 """Takes off what wrappers put before a tensor's key."""
 
-PREFIXES = ("module.", "_orig_mod.", "model.", "detr.")
-"""DataParallel, torch.compile, Hugging Face and Lightning, panoptic and detectron2; in any number and order."""
+PREFIXES = ("module.", "_orig_mod.", "model.", "detr.", "net.", "network.")
+"""DataParallel, torch.compile, Hugging Face and Lightning, panoptic and detectron2, one's own; in any order."""
 
 
 def strip_prefixes(key: str) -> str:

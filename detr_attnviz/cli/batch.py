@@ -21,7 +21,7 @@ def batch(
     inputs: Annotated[
         list[str],
         typer.Argument(
-            metavar="INPUT…",
+            metavar="INPUT",
             help='Pictures, folders (searched to the bottom), quoted patterns ("photos/**/*.jpg"), or @LIST: a text '
             "file with one picture a line, relative to the list's folder.",
             show_default=False,
@@ -46,6 +46,7 @@ def batch(
     label: opt.Labels = None,
     top_k: opt.TopK = None,
     threshold: opt.Threshold = 0.7,
+    fallback: opt.Fallback = 3,
     point: opt.Points = None,
     direction: opt.DirectionOption = "from",
     style: opt.StyleOption = "overlay",
@@ -57,7 +58,7 @@ def batch(
         str,
         typer.Option(
             metavar="NAME,…",
-            help="What to write: overlay, heatmap, pair, contour (PNG), arrays (.npz). [default: the style]",
+            help="What to write: overlay, heatmap, pair, contour (PNG), arrays (.npz). (default: the style)",
             show_default=False,
             rich_help_panel="Output",
         ),
@@ -93,17 +94,14 @@ def batch(
         label=label,
         top_k=top_k,
         threshold=threshold,
+        fallback=fallback,
         point=point,
         direction=direction,
     )
     drawing = opt.drawing_from(style=style, cmap=cmap, alpha=alpha, scale=scale, smooth=smooth)
-    from dataclasses import replace
-
     from detr_attnviz.batch.plan import BatchSettings
     from detr_attnviz.batch.run import run_batch
 
-    # Unlike `render`, nothing is shown of a picture without a sure detection: of thousands, nobody would notice.
-    request = replace(request, fallback=0)
     exports = tuple(name for part in export.split(",") if (name := part.strip()))
     settings = BatchSettings(request, drawing, exports, per, shortest_px, longest_px)
     detector = opt.open_detector(checkpoint, device, nheads, dilation, classes)
@@ -150,7 +148,10 @@ def _progress() -> Iterator["OnProgress"]:
 
 def _as_json(report: "BatchReport", output: Path) -> dict[str, Any]:
     failures = [{"picture": one.picture.location, "error": one.error} for one in report.failures]
-    counts = {name: getattr(report, name) for name in ("pictures", "written", "skipped", "empty", "failed", "seconds")}
+    counts = {
+        name: getattr(report, name)
+        for name in ("pictures", "written", "skipped", "unsure", "empty", "failed", "seconds")
+    }
     return {"manifest": str(output / "manifest.jsonl"), **counts, "failures": failures}
 
 
@@ -167,6 +168,9 @@ def _print(report: "BatchReport", output: Path, threshold: float) -> None:
     console.print(f"{_number(report.pictures, 'picture')}: {wrote}")
     if report.skipped:
         console.print(f"done before and left as they are: {_number(report.skipped, 'picture')}")
+    if report.unsure:
+        best = f"no detection reaches {threshold:g}, so the best were drawn instead (--fallback 0 leaves them out)"
+        console.print(f"in {_number(report.unsure, 'picture')} {best}")
     if report.empty:
         wanted = f"a score of {threshold:g} or more (--threshold), and the chosen --label if any"
         console.print(f"nothing to show in {_number(report.empty, 'picture')}: no detection has {wanted}")

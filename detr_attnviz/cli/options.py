@@ -30,7 +30,13 @@ Checkpoint = Annotated[
 ]
 Heads = Annotated[
     int | None,
-    typer.Option("--nheads", min=1, metavar="N", help="Attention heads, when the checkpoint does not say.", rich_help_panel=_MODEL),
+    typer.Option(
+        "--nheads",
+        min=1,
+        metavar="N",
+        help="Attention heads, when the checkpoint does not say.",
+        rich_help_panel=_MODEL,
+    ),
 ]
 Dilation = Annotated[
     bool | None,
@@ -81,14 +87,23 @@ HeadOption = Annotated[
     str, typer.Option("--head", metavar="mean|max|N", help="Head, or how heads join.", rich_help_panel=_WHAT)
 ]
 Queries = Annotated[
-    list[int] | None, typer.Option("--query", min=0, metavar="N", help="Object query by number; repeatable.", rich_help_panel=_WHAT)
+    list[int] | None,
+    typer.Option("--query", min=0, metavar="N", help="Object query by number; repeatable.", rich_help_panel=_WHAT),
 ]
 Labels = Annotated[
     list[str] | None,
     typer.Option("--label", metavar="NAME", help="Only this class; repeatable.", rich_help_panel=_WHAT),
 ]
 TopK = Annotated[int | None, typer.Option(min=1, metavar="N", help="Only the best so many.", rich_help_panel=_WHAT)]
-Threshold = Annotated[float, typer.Option(min=0.0, max=1.0, metavar="0–1", help="Lowest score to show.", rich_help_panel=_WHAT)]
+Threshold = Annotated[
+    float, typer.Option(min=0.0, max=1.0, metavar="0–1", help="Lowest score to show.", rich_help_panel=_WHAT)
+]
+Fallback = Annotated[
+    int,
+    typer.Option(
+        min=0, metavar="N", help="Show so many of the best when none reaches the threshold.", rich_help_panel=_WHAT
+    ),
+]
 Points = Annotated[
     list[str] | None,
     typer.Option(
@@ -115,7 +130,9 @@ Cmap = Annotated[
 ]
 Alpha = Annotated[
     float | None,
-    typer.Option(min=0.0, max=1.0, metavar="0–1", help="Opacity of the map at its peak. (default: 0.8)", rich_help_panel=_DRAWING),
+    typer.Option(
+        min=0.0, max=1.0, metavar="0–1", help="Opacity of the map at its peak. (default: 0.8)", rich_help_panel=_DRAWING
+    ),
 ]
 ScaleOption = Annotated[
     Literal["each", "shared"],
@@ -153,6 +170,7 @@ def request_from(
     label: list[str] | None,
     top_k: int | None,
     threshold: float,
+    fallback: int,
     point: list[str] | None,
     direction: str,
 ) -> "Request":
@@ -178,6 +196,7 @@ def request_from(
         labels=tuple(label or ()),
         top_k=top_k,
         threshold=threshold,
+        fallback=fallback,
         points=tuple(parse_point(text) for text in point or ()),
         **values,
     )

@@ -22,6 +22,7 @@ def render(
     label: opt.Labels = None,
     top_k: opt.TopK = None,
     threshold: opt.Threshold = 0.7,
+    fallback: opt.Fallback = 3,
     point: opt.Points = None,
     direction: opt.DirectionOption = "from",
     style: opt.StyleOption = "overlay",
@@ -60,6 +61,7 @@ def render(
         label=label,
         top_k=top_k,
         threshold=threshold,
+        fallback=fallback,
         point=point,
         direction=direction,
     )

@@ -116,7 +116,7 @@ def _side_inches(rows: int, columns: int) -> float:
 
 
 def _scales(panels: Sequence[Panel]) -> tuple[_Scale, _Scale | None]:
-    values = np.concatenate([np.abs(matrix).ravel() for panel in panels for matrix in (panel.q, panel.k, panel.v)])
+    values = np.abs(np.concatenate([_sample(matrix) for panel in panels for matrix in (panel.q, panel.k, panel.v)]))
     values = values[np.isfinite(values)]
     reach = (float(np.percentile(values, 99.5)) if values.size else 0.0) or 1.0
     weights = _Scale(Normalize(-reach, reach), colormaps["RdBu_r"].with_extremes(bad=_NOT_FINITE))
@@ -129,6 +129,13 @@ def _scales(panels: Sequence[Panel]) -> tuple[_Scale, _Scale | None]:
     if most - least <= 1e-6 * most:
         least, most = 0.0, most or 1.0
     return weights, _Scale(Normalize(least, most), colormaps["viridis"].with_extremes(bad="white"))
+
+
+def _sample(matrix: np.ndarray) -> np.ndarray:
+    """All values of a usual matrix, enough of a huge one for a percentile."""
+    if matrix.size <= 1 << 18:
+        return matrix.ravel()
+    return np.random.default_rng(0).choice(matrix.ravel(), 1 << 18)
 
 
 def _draw_column(

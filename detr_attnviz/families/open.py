@@ -12,17 +12,17 @@ from detr_attnviz.checkpoints.class_names import read_class_names
 from detr_attnviz.checkpoints.coco import COCO_NAMES
 from detr_attnviz.checkpoints.config import DetrConfig, infer
 from detr_attnviz.checkpoints.read import read
-from detr_attnviz.errors import CheckpointError, ChoiceError
+from detr_attnviz.checkpoints.zoo import DEMO, DEMO_PATH
+from detr_attnviz.errors import CheckpointError, CheckpointKeysError, ChoiceError, few
 from detr_attnviz.families.base import Family, Origin, Resize
 from detr_attnviz.families.module import ModuleFamily
 from detr_attnviz.families.native import NativeFamily
 from detr_attnviz.models.build import build
 from detr_attnviz.models.detr import DETR
 
-DEMO = "demo"
-DEMO_PATH = Path(__file__).parent.parent / "demo" / "detr_shapes.safetensors"
 ENVIRONMENT_VARIABLE = "ATTNVIZ_CHECKPOINT"
 _DEFAULT = "detr-r50"
+_PARTS = frozenset({"backbone", "input_proj", "transformer", "query_embed", "class_embed", "bbox_embed"})
 
 Source = str | Path | nn.Module
 ClassNames = str | Path | Sequence[str] | Mapping[int, str]
@@ -68,13 +68,23 @@ def open_family(source: Source, options: OpenOptions | None = None) -> Family:
     found = read(path)
     renamed = naming.canonical(found.tensors)
     config = infer(renamed, args=found.args, file_name=path.name, nheads=options.nheads, dilation=options.dilation)
+    _refuse_unknown_parts(renamed.unknown, str(path))
     model = build(config, renamed.tensors, source=str(path))
     notes = [*found.notes, *config.assumed]
+    if renamed.unknown:
+        notes.append(f"{len(renamed.unknown)} tensors fit nothing in a DETR and are not used: {few(renamed.unknown)}")
     if config.masks:
         notes.append("the mask head of this panoptic checkpoint is not used: boxes and their attention are shown")
     resize = Resize(config.shortest_px, config.longest_px, config.mean, config.std)
     origin = Origin(name, str(path), config.heads, config.dilation, tuple(notes))
     return NativeFamily(model, resize, _class_names(config, options, notes), origin)
+
+
+def _refuse_unknown_parts(unknown: Sequence[str], source: str) -> None:
+    """A tensor more inside the detector means another forward; one beside it (a further head) does not matter."""
+    inside = [key for key in unknown if key.partition(".")[0] in _PARTS]
+    if inside:
+        raise CheckpointKeysError(source, unexpected=inside)
 
 
 def _locate(source: str, options: OpenOptions) -> tuple[str, Path]:

@@ -45,11 +45,7 @@ def _label_ids(labels: Sequence[str], trace: Trace) -> set[int]:
             ids.setdefault(name.casefold(), set()).add(number)
     classes = trace.logits.shape[-1] - 1
     ids |= {str(number): {number} for number in range(classes)}
-    ids |= {
-        detection.name.casefold(): {detection.label}
-        for detection in trace.detections
-        if detection.name.startswith("class ")
-    }
+    ids |= {f"class {number}": {number} for number in range(classes)}
     wanted: set[int] = set()
     for label in labels:
         found = ids.get(label.casefold())
@@ -60,7 +56,7 @@ def _label_ids(labels: Sequence[str], trace: Trace) -> set[int]:
 
 
 def _known(label: str, ids: dict[str, set[int]]) -> str:
-    names = [name for name in ids if not name.isdecimal()]
+    names = [name for name in ids if not name.removeprefix("class ").isdecimal()]
     near = get_close_matches(label.casefold(), names, n=3)
     if near:
         return f"did you mean {' or '.join(near)}?"

@@ -44,6 +44,13 @@ def test_drafts_of_a_killed_run_are_swept(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_draft_that_cannot_be_swept_frees_the_lock(tmp_path: Path) -> None:
+    (tmp_path / ".attnviz" / "7.draft").mkdir(parents=True)
+    for _ in range(2):
+        with pytest.raises(OutputError, match=r"cannot remove .*7\.draft"), OutputFolder(tmp_path):
+            pass
+
+
 def test_only_our_files_of_this_picture_are_pruned(tmp_path: Path) -> None:
     ours = ("a.jpg/q1_cat.overlay.png", "a.jpg/p0_1,2.pair.png", "a.jpg.npz", "a.jpg.heatmap.png")
     others = ("a.jpg/notes.txt", "a.jpg/deep/q1.overlay.png", "a.jpg.txt", "b.jpg/q1.overlay.png", "b.jpg.npz")

@@ -24,7 +24,7 @@ def assert_same(found: State, expected: State) -> None:
 
 
 @pytest.mark.parametrize(
-    "prefix", ["", "module.", "detr.", "model.", "module.detr.", "_orig_mod.module.", "model.model."]
+    "prefix", ["", "module.", "detr.", "model.", "module.detr.", "_orig_mod.module.", "model.model.", "net."]
 )
 def test_official_keys_under_any_prefix(prefix: str) -> None:
     state = official_state()
@@ -102,6 +102,7 @@ def test_unknown_keys_are_listed_sorted_as_the_file_spells_them() -> None:
 def test_counters_and_classifier_are_ignored_knowingly() -> None:
     junk = {
         "total_ops": torch.zeros(1),
+        "n_averaged": torch.tensor(5),
         "transformer.total_params": torch.zeros(1),
         "backbone.0.body.layer1.0.bn1.num_batches_tracked": torch.tensor(3),
         "backbone.0.body.fc.weight": torch.zeros(10, 512),

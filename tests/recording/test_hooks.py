@@ -24,12 +24,12 @@ class Fork(nn.Module):
         self.in_place = in_place
 
     def forward(self, x: Tensor, memory: Tensor) -> Tensor:
-        attended, _ = self.attend(x, x, x, need_weights=False)
+        attended: Tensor = self.attend(x, x, x, need_weights=False)[0]
         if self.in_place:
             x.add_(1.0)
         if self.fails:
             raise RuntimeError("the model broke")
-        looked, _ = self.look(attended, memory, memory)
+        looked: Tensor = self.look(attended, memory, memory)[0]
         return attended + looked
 
 
