@@ -9,7 +9,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "detr_attnviz"
 NAME = PACKAGE.name
 
-VOCABULARY = {"errors", "grid", "detections", "sites", "explanation", "pictures"}
+VOCABULARY = {"errors", "grid", "detections", "sites", "explanation", "pictures", "files"}
 PICTURE = {"errors", "grid", "detections", "explanation"}
 LAW: dict[str, set[str]] = {
     "errors": set(),
@@ -17,6 +17,7 @@ LAW: dict[str, set[str]] = {
     "detections": {"errors"},
     "sites": {"errors"},
     "pictures": {"errors"},
+    "files": {"errors"},
     "explanation": PICTURE,
     "checkpoints": VOCABULARY,
     "models": VOCABULARY,

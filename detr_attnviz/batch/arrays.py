@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detr_attnviz.batch.rows import origin_of
-from detr_attnviz.drawing.write import write_atomically
 from detr_attnviz.explanation import Explanation
+from detr_attnviz.files import write_atomically
 
 _UNITS = {
     "boxes_xyxy_px": "[queries 4] left, top, right, bottom in pixels of the original upright picture",

@@ -15,9 +15,9 @@ from io import FileIO
 from pathlib import Path
 from types import TracebackType
 
-from detr_attnviz.batch.lock import reason_of
 from detr_attnviz.batch.rows import Row, json_line
 from detr_attnviz.errors import OutputError
+from detr_attnviz.files import reason_of
 
 _START = b'{"picture": "'
 _LINE = re.compile(rb'\{"picture": ("(?:[^"\\]|\\.)*"), "part": (\d{1,9}), "parts": (\d{1,9})(?:,.*)?\}\n')

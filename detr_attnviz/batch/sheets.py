@@ -11,7 +11,6 @@ from PIL import Image
 
 from detr_attnviz.batch.arrays import write_arrays
 from detr_attnviz.batch.images import Picture, find_pictures
-from detr_attnviz.batch.lock import reason_of
 from detr_attnviz.batch.names import sheet_file
 from detr_attnviz.batch.plan import settings_hash
 from detr_attnviz.batch.rows import row_of, text_of
@@ -21,6 +20,7 @@ from detr_attnviz.drawing.render import render
 from detr_attnviz.drawing.write import save_picture, suffixes
 from detr_attnviz.errors import ChoiceError, ImageError, OutputError
 from detr_attnviz.explanation import Explanation
+from detr_attnviz.files import reason_of
 from detr_attnviz.methods.request import Request
 
 

@@ -14,8 +14,8 @@ from pathlib import Path
 from types import TracebackType
 
 from detr_attnviz.batch import names
-from detr_attnviz.batch.lock import reason_of, sole_writer
 from detr_attnviz.errors import OutputError
+from detr_attnviz.files import BusyError, locked, reason_of
 
 _WORK = ".attnviz"
 
@@ -33,7 +33,7 @@ class OutputFolder:
         self._open = contextlib.ExitStack()
 
     def __enter__(self) -> "OutputFolder":
-        self._open.enter_context(sole_writer(self._work / "lock"))
+        hold(self._open, self._work / "lock")
         try:
             for left_over in self._work.glob("*.draft"):
                 self._remove(left_over)
@@ -100,6 +100,27 @@ class OutputFolder:
             path.unlink(missing_ok=True)
         except OSError as error:
             raise OutputError(f"cannot remove {path}, which no longer counts: {reason_of(error)}") from error
+
+
+def hold(stack: contextlib.ExitStack, lock: Path) -> None:
+    """Keeps ``lock``, which lies in a folder of its own below the output folder, until ``stack`` closes.
+
+    Raises: OutputError when another run holds it, or it cannot be made.
+    """
+    out = lock.parent.parent
+    while True:
+        try:
+            lock.parent.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(locked(lock, wait=False))
+            return
+        except FileNotFoundError:
+            continue  # the last holder has just tidied up
+        except BusyError:
+            raise OutputError(
+                f"another run is writing into {out}: wait until it ends, or give another output folder"
+            ) from None
+        except OSError as error:
+            raise OutputError(f"cannot write into {out}: {reason_of(error)}") from error
 
 
 def is_refused_name(error: OutputError) -> bool:

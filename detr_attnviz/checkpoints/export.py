@@ -1,9 +1,6 @@
 """Writes split attention weights to a file: ``<module>.q_weight`` … ``<module>.out_bias``."""
 
-import contextlib
-import os
-import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +10,7 @@ from torch import Tensor
 
 from detr_attnviz.checkpoints.attention import AttentionWeights
 from detr_attnviz.errors import OutputError
+from detr_attnviz.files import whole
 
 
 def export(path: str | Path, modules: Iterable[AttentionWeights]) -> int:
@@ -31,11 +29,8 @@ def export(path: str | Path, modules: Iterable[AttentionWeights]) -> int:
             f"{path}: cannot export to {path.suffix or 'a name without suffix'}; use {', '.join(WRITERS)}"
         )
     tensors = named_parts(modules)
-    try:
-        with _whole(path) as part:
-            write(part, tensors)
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from None
+    with whole(path) as draft:
+        write(draft, tensors)
     return len(tensors)
 
 
@@ -46,24 +41,6 @@ def named_parts(modules: Iterable[AttentionWeights]) -> dict[str, Tensor]:
         for weights in modules
         for part, tensor in weights.parts.items()
     }
-
-
-@contextlib.contextmanager
-def _whole(path: Path) -> Iterator[Path]:
-    """A temporary file beside ``path`` that takes its place when the block ends well, and is removed otherwise."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
-    os.close(handle)
-    part = Path(name)
-    try:
-        yield part
-        with open(part, "rb+") as file:
-            os.fsync(file.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        part.chmod(0o666 & ~umask)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _write_npz(path: Path, tensors: Mapping[str, Tensor]) -> None:

@@ -9,8 +9,8 @@ from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from typing import IO
 
-from detr_attnviz.checkpoints.lock import alone
 from detr_attnviz.errors import DownloadError
+from detr_attnviz.files import locked
 
 Progress = Callable[[int, int | None], None]
 
@@ -29,7 +29,7 @@ def fetch(url: str, target: Path, *, sha256_prefix: str, progress: Progress | No
     part = target.with_name(target.name + ".part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with alone(target.with_name(target.name + ".lock")):
+        with locked(target.with_name(target.name + ".lock"), wait=True):
             if target.is_file():
                 return
             _receive(url, part, progress)

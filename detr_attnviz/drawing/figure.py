@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from detr_attnviz.errors import OutputError
+from detr_attnviz.files import whole
 
 PARTS = ("q", "k", "v", "out")
 MOST_ROWS = 8
@@ -88,14 +89,8 @@ def save_figure(figure: Figure, path: str | Path) -> None:
     formats = figure.canvas.get_supported_filetypes()
     if path.suffix[1:].lower() not in formats:
         raise OutputError(f"{path}: cannot draw to {path.suffix or 'a name without suffix'}; use .png, .pdf or .svg")
-    part = path.with_name(f".{path.name}.part")
-    try:
-        figure.savefig(part, format=path.suffix[1:].lower())
-        part.replace(path)
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from None
-    finally:
-        part.unlink(missing_ok=True)
+    with whole(path) as draft:
+        figure.savefig(draft, format=path.suffix[1:].lower())
 
 
 def _columns(panels: Sequence[Panel]) -> list[list[Panel]]:

@@ -1,7 +1,6 @@
 """Pictures to files: whole or not at all, with where they came from inside, the same bytes for the same picture."""
 
 import io
-import itertools
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,9 +10,9 @@ from PIL import Image, features
 
 from detr_attnviz.drawing.png import png_bytes as png_bytes  # callers find all writing here
 from detr_attnviz.errors import ChoiceError, OutputError
+from detr_attnviz.files import write_atomically
 
 _SUFFIXES = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".pdf": "PDF"}
-_counter = itertools.count()
 
 
 def suffixes() -> tuple[str, ...]:
@@ -52,28 +51,6 @@ def save_png(image: Image.Image, path: str | os.PathLike[str], text: Mapping[str
     write_atomically(path, png_bytes(image, text))
 
 
-def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:
-    """Put ``data`` at ``path`` as a whole: a new file beside it takes its name only when everything is on disk.
-
-    Raises: OutputError when that fails; nothing is left behind, and an older file stays as it was.
-    """
-    goal = Path(path)
-    # Short and without the goal's name: a name near the file system's limit leaves no room for a suffix.
-    draft = goal.parent / f".attnviz-{os.getpid()}-{next(_counter)}.tmp"
-    try:
-        with draft.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(draft, goal)
-    except OSError as error:
-        draft.unlink(missing_ok=True)
-        raise OutputError(f"cannot write {goal}: {_reason(error, goal)}") from error
-    except BaseException:
-        draft.unlink(missing_ok=True)
-        raise
-
-
 def _encoded(image: Image.Image, kind: str, text: Mapping[str, str]) -> bytes:
     buffer = io.BytesIO()
     by_kind: dict[str, dict[str, Any]] = {
@@ -87,11 +64,3 @@ def _encoded(image: Image.Image, kind: str, text: Mapping[str, str]) -> bytes:
 
 def _lines(text: Mapping[str, str]) -> str:
     return "\n".join(f"{key}: {value}" for key, value in text.items()).encode("utf-8", "replace").decode("utf-8")
-
-
-def _reason(error: OSError, goal: Path) -> str:
-    if not goal.parent.is_dir():
-        return f"the folder {goal.parent} does not exist; make it first"
-    if goal.is_dir():
-        return "a folder has this name; give a file's name"
-    return (error.strerror or str(error)).lower()

@@ -1,13 +1,10 @@
 """The output folder: whole files, one writer, nothing left over."""
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from detr_attnviz.batch.lock import sole_writer
 from detr_attnviz.batch.write import OutputFolder
 from detr_attnviz.errors import OutputError
 from tests.batch.conftest import tree
@@ -85,23 +82,3 @@ def test_two_writers_in_one_process(tmp_path: Path) -> None:
         pass
     with OutputFolder(tmp_path):
         pass
-
-
-def test_the_lock_of_another_process_ends_with_it(tmp_path: Path) -> None:
-    code = (
-        "import sys\nfrom pathlib import Path\nfrom detr_attnviz.batch.lock import sole_writer\n"
-        "with sole_writer(Path(sys.argv[1])):\n    print('held', flush=True)\n    sys.stdin.read()\n"
-    )
-    lock = tmp_path / "work" / "lock"
-    with subprocess.Popen(
-        [sys.executable, "-c", code, str(lock)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as other:
-        assert other.stdout is not None
-        assert other.stdout.readline() == "held\n"
-        with pytest.raises(OutputError, match="another run"), sole_writer(lock):
-            pass
-        other.kill()
-        other.wait()
-        with sole_writer(lock):
-            assert lock.exists()
-    assert not lock.exists()

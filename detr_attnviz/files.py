@@ -1,0 +1,123 @@
+"""Files that are whole or not there, one writer at a time, and the operating system's reasons in plain words."""
+
+import contextlib
+import errno
+import itertools
+import os
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from detr_attnviz.errors import OutputError
+
+POLL_S = 0.1
+_BUSY = frozenset({errno.EACCES, errno.EAGAIN, errno.EWOULDBLOCK, errno.EDEADLK})
+_NO_LOCKS_HERE = frozenset({errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL})
+_counter = itertools.count()
+
+
+class BusyError(OutputError):
+    """Somebody else holds the lock."""
+
+
+def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:
+    """Puts ``data`` at ``path`` as a whole: a new file beside it takes its name only when everything is on disk.
+
+    Raises: OutputError when that fails; nothing is left behind, and an older file stays as it was.
+    """
+    with whole(path) as draft:
+        draft.write_bytes(data)
+
+
+@contextlib.contextmanager
+def whole(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """A draft beside ``path``, with its suffix, that takes its name when the block ends well and goes otherwise.
+
+    Raises: OutputError when the block or the file system fails with an OSError.
+    """
+    goal = Path(path)
+    # Short and without the goal's name: a name near the file system's limit leaves no room for more.
+    draft = goal.parent / f".attnviz-{os.getpid()}-{next(_counter)}{goal.suffix}"
+    try:
+        yield draft
+        with draft.open("rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(draft, goal)
+    except OSError as error:
+        raise OutputError(f"cannot write {goal}: {_reason_at(error, goal)}") from error
+    finally:
+        with contextlib.suppress(OSError):
+            draft.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def locked(path: Path, *, wait: bool) -> Iterator[None]:
+    """Holds the lock file ``path`` while the block runs; the operating system frees it however its holder ends.
+
+    File systems without locks (some clusters') go without.
+
+    Raises: BusyError when somebody else holds it and ``wait`` is False; OSError when it cannot be made.
+    """
+    file = _acquire(path, wait)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):  # Windows keeps a file that is open
+            path.unlink()
+        os.close(file)
+
+
+def reason_of(error: OSError) -> str:
+    """The operating system's words; plainer ones where a file is in a folder's place."""
+    if isinstance(error, (FileExistsError, NotADirectoryError)):
+        return "a file has the name that a folder needs"
+    return (error.strerror or str(error)).lower()
+
+
+def _reason_at(error: OSError, goal: Path) -> str:
+    if not goal.parent.is_dir():
+        return f"the folder {goal.parent} does not exist; make it first"
+    if goal.is_dir():
+        return "a folder has this name; give a file's name"
+    return reason_of(error)
+
+
+def _acquire(path: Path, wait: bool) -> int:
+    while True:
+        file = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o644)
+        is_ours = _try_lock(file)
+        if is_ours and _is_still(file, path):
+            return file
+        os.close(file)
+        if not is_ours and not wait:
+            raise BusyError(f"{path} is held by another run")
+        if not is_ours:
+            time.sleep(POLL_S)
+
+
+def _is_still(file: int, path: Path) -> bool:
+    """A holder unlinks the file before it lets go: a lock on the unlinked one excludes nobody."""
+    try:
+        return os.path.samestat(os.fstat(file), os.stat(path))
+    except OSError:
+        return False
+
+
+def _try_lock(file: int) -> bool:
+    try:
+        if sys.platform == "win32":
+            import msvcrt
+
+            msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in _BUSY:
+            return False
+        if error.errno not in _NO_LOCKS_HERE:
+            os.close(file)
+            raise
+    return True
