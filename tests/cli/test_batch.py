@@ -91,8 +91,15 @@ def test_a_list_of_pictures(batch: Any, tmp_path: Path) -> None:
     assert "2 pictures" in batch(inputs=("@photos/list.txt",)).out
 
 
-def test_a_sure_detection_is_needed(batch: Any, tmp_path: Path) -> None:
+def test_the_best_stand_in_for_sure_detections_and_that_is_said(batch: Any, tmp_path: Path) -> None:
     outcome = batch("--threshold", 1)
+    assert outcome.code == 0
+    assert "in 3 pictures no detection reaches 1, so the best were drawn instead" in outcome.out
+    assert len([name for name in written(tmp_path / "out") if name.endswith(".png")]) == 9
+
+
+def test_without_fallback_a_sure_detection_is_needed(batch: Any, tmp_path: Path) -> None:
+    outcome = batch("--threshold", 1, "--fallback", 0)
     assert outcome.code == 0
     assert "nothing to show in 3 pictures: no detection has a score of 1 or more" in outcome.out
     assert written(tmp_path / "out") == {"manifest.jsonl"}
