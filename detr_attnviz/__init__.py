@@ -23,10 +23,12 @@ if TYPE_CHECKING:
     from detr_attnviz.methods.explain import explain
     from detr_attnviz.methods.select import select
     from detr_attnviz.recording.hooks import capture
+    from detr_attnviz.sites import AttentionCall
     from detr_attnviz.trace import Trace
     from detr_attnviz.verification import verify
 
 __all__ = [
+    "AttentionCall",
     "AttnVizError",
     "Detector",
     "Explanation",
@@ -42,6 +44,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "AttentionCall": "sites",
     "AttnVizError": "errors",
     "Detector": "detector",
     "Explanation": "explanation",

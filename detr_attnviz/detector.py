@@ -4,21 +4,20 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from threading import RLock
 
 import torch
+from PIL import Image
+from torch import nn
 
 from detr_attnviz import __version__
-from detr_attnviz.errors import ChoiceError
+from detr_attnviz.errors import ChoiceError, ImageError
 from detr_attnviz.families.base import Family, Prediction, Prepared
-from detr_attnviz.families.open import ClassNames, OpenOptions, Source, default_source, open_family
+from detr_attnviz.families.open import ClassNames, OpenOptions, Source, Weights, default_source, open_family
 from detr_attnviz.pictures import read_picture
 from detr_attnviz.recording.hooks import Records, record
 from detr_attnviz.sites import AttentionSite
 from detr_attnviz.trace import Trace
-
-if TYPE_CHECKING:
-    from PIL import Image
 
 
 def load(
@@ -28,13 +27,15 @@ def load(
     nheads: int | None = None,
     dilation: bool | None = None,
     classes: ClassNames | None = None,
+    weights: Weights = "model",
     progress: Callable[[int, int | None], None] | None = None,
 ) -> "Detector":
     """A detector from a name ("demo", "detr-r50"), a checkpoint file, a folder or a built ``nn.Module``.
 
     Without ``source``: ``$ATTNVIZ_CHECKPOINT``, else detr-r50 if it is on disk, else the demo weights.
     ``nheads`` and ``dilation`` say what no tensor tells; ``classes`` names the classes (a sequence, id → name,
-    a text file or a COCO-style JSON). ``device`` is "auto", "cpu", "cuda", "cuda:1", "mps".
+    a text file or a COCO-style JSON). ``weights`` is "model", or "ema" for the averaged ones of a training
+    checkpoint. ``device`` is "auto", "cpu", "cuda", "cuda:1", "mps"; a built module stays where it is on "auto".
     ``detector.notes`` holds what had to be assumed.
 
     Raises: CheckpointError, DownloadError, ChoiceError.
@@ -43,8 +44,9 @@ def load(
     if source is None:
         source, why = default_source()
         note = (why,)
-    family = open_family(source, OpenOptions(nheads, dilation, classes, progress))
-    family.to(find_device(device))
+    family = open_family(source, OpenOptions(nheads, dilation, classes, weights, progress))
+    if device != "auto" or not isinstance(source, nn.Module):
+        family.to(find_device(device))
     return Detector(family, notes=(*note, *family.origin.notes))
 
 
@@ -78,6 +80,7 @@ class Detector:
 
     @property
     def name(self) -> str:
+        """What the checkpoint is called: a known name, a file's or folder's name, or a module's class."""
         return self.family.origin.name
 
     @property
@@ -90,12 +93,10 @@ class Detector:
         """Every place of attention, encoder first."""
         return self.family.sites()
 
-    @cached_property
+    @property
     def checkpoint_sha256(self) -> str:
         """The checkpoint file's sha256 in hex, or "" for a built module."""
-        from detr_attnviz.checkpoints.read import sha256_of
-
-        return sha256_of(Path(self.family.origin.path)) if self.family.origin.path else ""
+        return self.family.origin.sha256
 
     @cached_property
     def provenance(self) -> dict[str, str]:
@@ -104,6 +105,7 @@ class Detector:
         known = {
             "checkpoint": origin.name,
             "checkpoint_sha256": self.checkpoint_sha256,
+            "weights": origin.weights if origin.weights != "model" else None,
             "heads": origin.heads,
             "dilation": origin.dilation,
             "assumed": "; ".join(origin.notes),
@@ -111,9 +113,7 @@ class Detector:
         values = {name: str(value) for name, value in known.items() if value not in (None, "")}
         return {**values, "software": f"detr_attnviz {__version__}"}
 
-    def prepare(
-        self, image: "Image.Image", *, shortest_px: int | None = None, longest_px: int | None = None
-    ) -> Prepared:
+    def prepare(self, image: Image.Image, *, shortest_px: int | None = None, longest_px: int | None = None) -> Prepared:
         """An upright RGB picture as the model's inputs, and its grid."""
         return self.family.prepare(image, shortest_px=shortest_px, longest_px=longest_px)
 
@@ -125,7 +125,7 @@ class Detector:
 
     def trace(
         self,
-        image: "str | Path | Image.Image",
+        image: str | Path | Image.Image,
         *,
         shortest_px: int | None = None,
         longest_px: int | None = None,
@@ -137,6 +137,10 @@ class Detector:
 
         Raises: ImageError for a picture that cannot be read.
         """
+        if not isinstance(image, (str, Path, Image.Image)):
+            raise ImageError(
+                f"{type(image).__name__} is no picture: give a path or a PIL.Image (Image.fromarray(array))"
+            )
         picture = read_picture(image)
         prepared = self.prepare(picture, shortest_px=shortest_px, longest_px=longest_px)
         prediction, records = self.forward(prepared)
@@ -144,8 +148,8 @@ class Detector:
             image=picture,
             grid=prepared.grid,
             detections=self.family.detections(prediction, prepared.grid),
-            logits=prediction.logits[0],
-            boxes=prediction.boxes[0],
+            logits=prediction.logits[0].clone(),  # outside inference mode: a tensor like any other
+            boxes=prediction.boxes[0].clone(),
             records=records,
             detector=self,
             prepared=prepared,
@@ -153,14 +157,21 @@ class Detector:
         )
 
 
+_one_at_a_time = RLock()
+
+
 @contextmanager
 def exact_inference() -> Iterator[None]:
-    """Inference mode in true float32: CUDA's TF32 shortcuts are off inside, and as before afterwards."""
+    """Inference mode in true float32: CUDA's TF32 shortcuts are off inside, and as before afterwards.
+
+    One thread at a time: the switches are the process's, and hooks hear whoever runs the module.
+    """
     matmul, convolution = torch.backends.cuda.matmul, torch.backends.cudnn
-    was = matmul.allow_tf32, convolution.allow_tf32
-    matmul.allow_tf32 = convolution.allow_tf32 = False
-    try:
-        with torch.inference_mode():
-            yield
-    finally:
-        matmul.allow_tf32, convolution.allow_tf32 = was
+    with _one_at_a_time:
+        was = matmul.allow_tf32, convolution.allow_tf32
+        matmul.allow_tf32 = convolution.allow_tf32 = False
+        try:
+            with torch.inference_mode():
+                yield
+        finally:
+            matmul.allow_tf32, convolution.allow_tf32 = was

@@ -16,7 +16,7 @@ Kind = Literal["cross", "encoder", "decoder-self"]
 Direction = Literal["from", "to"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Explanation:
     """Maps ready to be drawn.
 

@@ -2,8 +2,9 @@
 
 import contextlib
 import errno
-import itertools
 import os
+import secrets
+import stat
 import sys
 import time
 from collections.abc import Iterator
@@ -14,7 +15,6 @@ from detr_attnviz.errors import OutputError
 POLL_S = 0.1
 _BUSY = frozenset({errno.EACCES, errno.EAGAIN, errno.EWOULDBLOCK, errno.EDEADLK})
 _NO_LOCKS_HERE = frozenset({errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL})
-_counter = itertools.count()
 
 
 class BusyError(OutputError):
@@ -32,23 +32,29 @@ def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:
 
 @contextlib.contextmanager
 def whole(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """A draft beside ``path``, with its suffix, that takes its name when the block ends well and goes otherwise.
+    """A draft beside ``path``, empty, with its suffix, that takes its name when the block ends well and goes otherwise.
 
-    Raises: OutputError when the block or the file system fails with an OSError.
+    The file gets the mode that the umask asks for, also if the block replaces the draft by a file of another mode.
+
+    Raises: OutputError when the folder is not there, or when the block or the file system fails with an OSError.
     """
     goal = Path(path)
-    # Short and without the goal's name: a name near the file system's limit leaves no room for more.
-    draft = goal.parent / f".attnviz-{os.getpid()}-{next(_counter)}{goal.suffix}"
+    draft = None
     try:
+        if os.path.isdir(goal):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(goal))
+        draft, mode = _new_draft(goal)
         yield draft
+        _give_mode(draft, mode)
         with draft.open("rb+") as file:
             os.fsync(file.fileno())
         os.replace(draft, goal)
     except OSError as error:
         raise OutputError(f"cannot write {goal}: {_reason_at(error, goal)}") from error
     finally:
-        with contextlib.suppress(OSError):
-            draft.unlink(missing_ok=True)
+        if draft is not None:
+            with contextlib.suppress(OSError):
+                draft.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -75,10 +81,25 @@ def reason_of(error: OSError) -> str:
     return (error.strerror or str(error)).lower()
 
 
+def _new_draft(goal: Path) -> tuple[Path, int]:
+    """A file that was not there before, and its mode; random, as containers on a shared folder share process ids."""
+    while True:
+        # Short and without the goal's name: a name near the file system's limit leaves no room for more.
+        draft = goal.parent / f".attnviz-{secrets.token_hex(6)}{goal.suffix}"
+        with contextlib.suppress(FileExistsError), draft.open("xb") as file:
+            return draft, stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+
+
+def _give_mode(draft: Path, mode: int) -> None:
+    if stat.S_IMODE(draft.stat().st_mode) != mode:
+        with contextlib.suppress(OSError):  # some file systems have no modes
+            draft.chmod(mode)
+
+
 def _reason_at(error: OSError, goal: Path) -> str:
-    if not goal.parent.is_dir():
+    if not isinstance(error, PermissionError) and not os.path.isdir(goal.parent):
         return f"the folder {goal.parent} does not exist; make it first"
-    if goal.is_dir():
+    if os.path.isdir(goal):
         return "a folder has this name; give a file's name"
     return reason_of(error)
 

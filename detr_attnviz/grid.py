@@ -34,8 +34,13 @@ class Grid:
 
     @property
     def extent(self) -> tuple[float, float]:
-        """The picture's (height, width) in cells, up to ``(rows, cols)``."""
-        return self.input_height_px / self.stride_px, self.input_width_px / self.stride_px
+        """The picture's (height, width) in cells, at most ``(rows, cols)``.
+
+        Where a model drops what is left of a cell at the edge, the last row and column stand for it.
+        """
+        return min(self.input_height_px / self.stride_px, self.rows), min(
+            self.input_width_px / self.stride_px, self.cols
+        )
 
     def token_at(self, x: float, y: float) -> int:
         """The token whose cell holds the original pixel (x, y).

@@ -6,9 +6,9 @@ methods that need gradients.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 
-import torch
 from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
@@ -25,7 +25,16 @@ if TYPE_CHECKING:
     from detr_attnviz.detector import Detector
 
 
-@dataclass(frozen=True)
+Point = tuple[float, float]
+
+
+def as_points(points: Point | Sequence[Point]) -> tuple[Point, ...]:
+    """Several (x, y), also when a single one was given."""
+    first = points[0] if len(points) else ()
+    return tuple(points) if isinstance(first, Sequence) else (points,)  # type: ignore[arg-type, return-value]
+
+
+@dataclass(frozen=True, eq=False)
 class Trace:
     """One picture's forward.
 
@@ -42,6 +51,17 @@ class Trace:
     detector: "Detector" = field(repr=False)
     prepared: Prepared = field(repr=False)
     source: str = ""
+
+    @cached_property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader of the maps should know: numbers of the output that are not finite."""
+        broken = sum(int((~values.isfinite()).any(-1).sum()) for values in (self.logits, self.boxes))
+        if not broken:
+            return ()
+        return (
+            f"{broken} rows of scores and boxes are not finite: the checkpoint may hold NaN or Inf "
+            "(attnviz inspect-weights counts them)",
+        )
 
     @property
     def sites(self) -> tuple[str, ...]:
@@ -60,9 +80,9 @@ class Trace:
         self,
         site: str,
         *,
-        queries: Sequence[int] | None = None,
-        points: Sequence[tuple[float, float]] | None = None,
-        heads: Sequence[int] | None = None,
+        queries: int | Sequence[int] | None = None,
+        points: Point | Sequence[Point] | None = None,
+        heads: int | Sequence[int] | None = None,
         direction: Direction = "from",
     ) -> Float[Tensor, "heads chosen *place"]:
         """Per-head attention at one site.
@@ -82,18 +102,26 @@ class Trace:
         if points is not None:
             if queries is not None:
                 raise ChoiceError("give either queries (cells) or points, not both")
-            queries = [self.grid.token_at(x, y) for x, y in points]
+            queries = [self.grid.token_at(x, y) for x, y in as_points(points)]
         maps = self._map(site, queries, heads, direction)
         if kind == "decoder-self":
             return maps
+        if maps.shape[-1] != self.grid.tokens:
+            raise ChoiceError(
+                f"{site} has {maps.shape[-1]} tokens, but the picture's grid is {self.grid.rows} × {self.grid.cols}: "
+                "use capture(module) and lay out the tokens yourself"
+            )
         return maps.view(*maps.shape[:2], self.grid.rows, self.grid.cols)
 
     def _map(
-        self, site: str, queries: Sequence[int] | None, heads: Sequence[int] | None, direction: Direction
+        self,
+        site: str,
+        queries: int | Sequence[int] | None,
+        heads: int | Sequence[int] | None,
+        direction: Direction,
     ) -> Tensor:
         record = self.records[site]
-        with torch.inference_mode():
-            if direction == "from":
-                return record.map(queries, heads)[0]
-            cells = range(record.tokens) if queries is None else queries
-            return record.columns(cells, heads)[0].transpose(1, 2)
+        if direction == "from":
+            return record.map(queries, heads)[0]
+        cells = range(record.tokens) if queries is None else queries
+        return record.columns(cells, heads)[0].transpose(1, 2)

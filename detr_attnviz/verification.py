@@ -18,6 +18,7 @@ from detr_attnviz.detector import Detector, exact_inference
 from detr_attnviz.errors import CaptureError
 from detr_attnviz.pictures import read_picture
 from detr_attnviz.recording.hooks import Records, record
+from detr_attnviz.recording.multihead import arguments_of
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -55,6 +56,7 @@ class Verification:
 
     @property
     def passed(self) -> bool:
+        """Every site passed and recording changed nothing."""
         return self.output_unchanged and all(site.passed for site in self.sites)
 
 
@@ -104,8 +106,8 @@ def _own_weights(detector: Detector) -> Iterator[dict[str, Tensor]]:
             def ask(
                 module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any, name: str = site.name
             ) -> None:
-                asked = kwargs | {"need_weights": True, "average_attn_weights": False}
-                own[name] = module.forward(*args, **asked)[1]
+                asked = arguments_of(args, kwargs) | {"need_weights": True, "average_attn_weights": False}
+                own[name] = module.forward(**asked)[1]
 
             stack.callback(site.module.register_forward_hook(ask, with_kwargs=True).remove)
         yield own

@@ -10,7 +10,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from outlines import CellTargets
-from scipy.optimize import linear_sum_assignment  # type: ignore[import-untyped]
 from torch import Tensor, nn
 
 CLASS_COST, L1_COST, GIOU_COST = 1.0, 5.0, 2.0
@@ -89,6 +88,8 @@ def set_loss(predictions: Predictions, boxes: Tensor, labels: Tensor) -> dict[st
 @torch.no_grad()
 def _match(predictions: Predictions, boxes: Tensor, labels: Tensor) -> _Matches:
     """The cheapest assignment of queries to objects in every layer, picture and group."""
+    from scipy.optimize import linear_sum_assignment  # only training needs SciPy, measuring does not
+
     chosen = labels.clamp(min=0)[None, :, None, None]
     shape = predictions.logits.shape[:-1]
     probability = predictions.logits.softmax(-1).gather(-1, chosen.expand(*shape, -1))

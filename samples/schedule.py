@@ -20,6 +20,7 @@ class Phase:
     decodes: bool = True
     encoder_rate: float = 1.0  # times the learning rate, for everything before the decoder
     frozen_norms: bool = False
+    average_decay: float = 0.999  # of the averaged weights, per step
 
     def side_px(self, done: float, step: int) -> int:
         """The side of this step's pictures; several are used by turns."""
@@ -61,11 +62,12 @@ PHASES = (
     Phase(
         "sharpen",
         share=0.3,
-        pictures=24,
+        pictures=16,
         learning_rate=2e-4,
         last_rate=0.01,
         sides={0: (320, 384), 0.4: (384,)},
         encoder_rate=0.3,
         frozen_norms=True,
+        average_decay=0.995,
     ),
 )

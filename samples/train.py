@@ -31,9 +31,8 @@ from weights import write_demo
 from detr_attnviz.models.detr import DETR
 
 _LONGEST = 1.67  # times the shorter side, as 1333 to 800
-_CHECKPOINT_S = 120.0
+_CHECKPOINT_S = 240.0
 _OUTLINE_WEIGHT = 0.3  # of the outline losses after the first phase
-_AVERAGE_DECAY = 0.999
 _CLIP = 1.0
 _LATE = ("detr.transformer.decoder", "detr.query_embed", "more_queries", "detr.bbox_embed")
 
@@ -101,7 +100,7 @@ class Run:
         losses = self._losses(batch)
         total = torch.stack(list(losses.values())).sum()
         self.optimiser.zero_grad()
-        total.backward()  # type: ignore[no-untyped-call]
+        total.backward()
         passed_s = self._average_over_processes(time.monotonic() - self._step_began)
         self._step_began = time.monotonic()
         nn.utils.clip_grad_norm_(self._parameters(), _CLIP)
@@ -143,7 +142,7 @@ class Run:
     @torch.no_grad()
     def _update_average(self) -> None:
         """Follows the weights slowly; the average is what is measured and shipped."""
-        decay = min(_AVERAGE_DECAY, (1 + self.clock.all_steps) / (10 + self.clock.all_steps))
+        decay = min(self.phase.average_decay, (1 + self.clock.all_steps) / (10 + self.clock.all_steps))
         for key, value in self.student.detr.state_dict().items():
             if value.is_floating_point():
                 self.average[key].lerp_(value, 1 - decay)
@@ -287,7 +286,7 @@ def main() -> None:
     held_out_stores(given.out / "drawings/held_out", given.workers)
     (given.out / "meeting").unlink(missing_ok=True)
     arguments = (given.out, given.minutes, given.workers)
-    spawn(_run_process, arguments, given.workers)  # type: ignore[no-untyped-call]
+    spawn(_run_process, arguments, given.workers)
 
 
 if __name__ == "__main__":

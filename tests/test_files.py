@@ -1,6 +1,7 @@
 """Whole files or none, one holder at a time, and nothing left behind."""
 
 import os
+import stat
 import subprocess
 import sys
 import threading
@@ -93,3 +94,50 @@ def test_reasons_are_plain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     with pytest.raises(OutputError, match="no space left on device"):
         write_atomically(tmp_path / "x.bin", b"data")
     assert not (tmp_path / "x.bin").exists()
+
+
+def test_the_folder_is_looked_for_before_the_work(tmp_path: Path) -> None:
+    for goal, words in ((tmp_path / "nowhere" / "x.bin", "make it first"), (tmp_path, "a folder has this name")):
+        with pytest.raises(OutputError, match=words), whole(goal):
+            pytest.fail("the block ran")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_two_processes_of_the_same_number_take_different_drafts(tmp_path: Path) -> None:
+    code = (
+        "import os, sys\nfrom pathlib import Path\nos.getpid = lambda: 1\nfrom detr_attnviz.files import whole\n"
+        "with whole(Path(sys.argv[1]) / 'x.png') as draft:\n    print(draft.name, flush=True)\n    sys.stdin.read()\n"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    with (
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as one,
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other,
+    ):
+        assert one.stdout is not None
+        assert other.stdout is not None
+        names = {one.stdout.readline().strip(), other.stdout.readline().strip()}
+        assert {path.name for path in tmp_path.iterdir()} == names
+    assert len(names) == 2
+    assert {Path(name).suffix for name in names} == {".png"}
+    assert (one.returncode, other.returncode) == (0, 0)
+    assert [path.name for path in tmp_path.iterdir()] == ["x.png"]
+
+
+def test_a_draft_that_exists_is_not_overwritten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tokens = iter(["same", "same", "another"])
+    monkeypatch.setattr("secrets.token_hex", lambda size: next(tokens))
+    with whole(tmp_path / "a.bin") as first, whole(tmp_path / "b.bin") as second:
+        assert (first.name, second.name) == (".attnviz-same.bin", ".attnviz-another.bin")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no modes")
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
+def test_the_mode_is_what_the_umask_asks_for(tmp_path: Path, umask: int, mode: int) -> None:
+    before = os.umask(umask)
+    try:
+        with whole(tmp_path / "x.bin") as draft:
+            draft.unlink()
+            draft.touch(mode=0o600)  # as libraries do that write a temporary file of their own
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "x.bin").stat().st_mode) == mode

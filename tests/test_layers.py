@@ -24,7 +24,7 @@ LAW: dict[str, set[str]] = {
     "models.build": VOCABULARY | {"checkpoints"},
     "families": VOCABULARY | {"checkpoints", "models"},
     "recording": VOCABULARY | {"checkpoints.packed"},
-    "detector": VOCABULARY | {"families", "recording", "trace", "checkpoints.read"},
+    "detector": VOCABULARY | {"families", "recording", "trace"},
     "trace": VOCABULARY | {"families", "recording", "detector"},
     "verification": VOCABULARY | {"families", "recording", "detector", "trace"},
     "methods": VOCABULARY | {"recording", "detector", "trace"},
@@ -35,6 +35,7 @@ LAW: dict[str, set[str]] = {
     "__init__": {
         "errors",
         "explanation",
+        "sites",
         "detector",
         "trace",
         "verification",
@@ -45,7 +46,7 @@ LAW: dict[str, set[str]] = {
     },
 }
 HOMES = {
-    "safetensors": {"checkpoints.read", "checkpoints.export"},
+    "safetensors": {"checkpoints.tensors"},
     "torchvision": {"models.detr"},
     "matplotlib": {"drawing.figure", "drawing.colormap"},
     "typer": {"cli"},

@@ -1,7 +1,10 @@
 """Loading, tracing, and asking a trace."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Literal
 
+import numpy as np
 import pytest
 import torch
 from torch.testing import assert_close
@@ -9,8 +12,12 @@ from torch.testing import assert_close
 import detr_attnviz as av
 from detr_attnviz.detector import find_device
 from detr_attnviz.errors import CheckpointError, ChoiceError, ImageError
+from detr_attnviz.methods.request import Request
 from detr_attnviz.trace import Trace
 from tests.tiny import NAMES, drawn_picture, tiny_detector, tiny_model, write_picture
+
+NAMES_AND_NO_OBJECT = len(NAMES) + 1
+WEIGHTS: tuple[Literal["model", "ema"], ...] = ("model", "ema")
 
 
 @pytest.fixture
@@ -149,6 +156,79 @@ def test_inference_leaves_global_switches_alone() -> None:
     tiny_detector().trace(drawn_picture())
     assert torch.backends.cudnn.allow_tf32 is was
     assert not torch.is_inference_mode_enabled()
+
+
+def test_single_values_will_do(trace: Trace) -> None:
+    one = trace.attention("encoder.0.self", points=(70, 20), heads=2)
+    assert torch.equal(one, trace.attention("encoder.0.self", points=[(70, 20)], heads=[2]))
+    assert trace.attention("decoder.0.cross", queries=3).shape == (4, 1, 4, 6)
+    assert av.explain(trace, queries=3).detections[0].index == 3
+    assert av.explain(trace, kind="encoder", points=(70, 20)).points == ((70, 20),)
+
+
+def test_an_array_is_no_picture() -> None:
+    with pytest.raises(ImageError, match=r"ndarray is no picture.*Image.fromarray"):
+        tiny_detector().trace(np.zeros((4, 4, 3)))  # type: ignore[arg-type]
+
+
+def test_traces_can_be_compared_and_hashed(trace: Trace) -> None:
+    assert trace == trace
+    assert trace != tiny_detector().trace(drawn_picture())
+    assert len({trace, trace}) == 1
+
+
+def test_output_can_be_used_in_a_graph(trace: Trace) -> None:
+    weight = torch.ones(NAMES_AND_NO_OBJECT, requires_grad=True)
+    (trace.logits * weight).sum().backward()
+    assert weight.grad is not None
+    assert not trace.attention("decoder.0.cross").is_inference()
+
+
+def test_output_that_is_not_finite_is_said() -> None:
+    detector = tiny_detector()
+    detector.family.model.class_embed.weight.data[1] = float("nan")  # type: ignore[attr-defined]
+    trace = detector.trace(drawn_picture())
+    assert "10 rows of scores and boxes are not finite" in trace.notes[0]
+    assert len(av.select(trace, threshold=0, fallback=3)) == 3
+    assert "not finite" in Request().answer(trace).provenance["note"]
+
+
+def test_two_threads_do_not_mix_their_records() -> None:
+    detector = tiny_detector()
+    pictures = [drawn_picture(), drawn_picture().rotate(180)] * 4
+    expected = [detector.trace(picture).attention("encoder.0.self") for picture in pictures]
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda picture: detector.trace(picture).attention("encoder.0.self"), pictures))
+    assert all(torch.equal(one, other) for one, other in zip(found, expected, strict=True))
+
+
+def test_a_folder_called_demo_does_not_stand_in_for_the_demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "demo").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert av.load("demo", device="cpu").name == "demo"
+
+
+def test_unknown_tensors_inside_the_detector_are_refused_and_others_said(tmp_path: Path) -> None:
+    state = tiny_model().state_dict()
+    torch.save(state | {"reid_head.weight": torch.zeros(2)}, tmp_path / "beside.pth")
+    notes = av.load(tmp_path / "beside.pth", device="cpu", nheads=4).notes
+    assert any("1 tensors fit nothing in a DETR and are not used: reid_head.weight" in note for note in notes)
+    torch.save(state | {"transformer.gate": torch.zeros(2)}, tmp_path / "inside.pth")
+    with pytest.raises(CheckpointError, match=r"1 unexpected \(transformer.gate\)"):
+        av.load(tmp_path / "inside.pth", device="cpu", nheads=4)
+
+
+def test_averaged_weights_can_be_chosen(tmp_path: Path) -> None:
+    plain, averaged = tiny_model(), tiny_model()
+    averaged.class_embed.bias.data.add_(1.0)
+    torch.save({"model": plain.state_dict(), "model_ema": averaged.state_dict()}, tmp_path / "x.pth")
+    picture = drawn_picture()
+    traces = {
+        name: av.load(tmp_path / "x.pth", device="cpu", nheads=4, weights=name).trace(picture, shortest_px=64)
+        for name in WEIGHTS
+    }
+    assert not torch.allclose(traces["model"].logits, traces["ema"].logits)
+    assert traces["ema"].detector.provenance["weights"] == "ema"
 
 
 @pytest.mark.gpu

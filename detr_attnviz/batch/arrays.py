@@ -3,13 +3,14 @@
 import io
 import json
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from detr_attnviz.batch.rows import origin_of
+from detr_attnviz.batch.rows import NO_SETTINGS, origin_of
 from detr_attnviz.explanation import Explanation
 from detr_attnviz.files import write_atomically
 
@@ -35,19 +36,20 @@ _EVERYONE = {
 }
 
 
-def write_arrays(explanation: Explanation, path: Path) -> None:
+def write_arrays(explanation: Explanation, path: Path, settings: Mapping[str, Any] = NO_SETTINGS) -> None:
     """Writes the maps and what they are of as ``.npz``; ``numpy.load(path)`` needs no pickle.
 
     Raises: OutputError when the file cannot be written.
     """
-    write_atomically(path, array_bytes(explanation))
+    write_atomically(path, array_bytes(explanation, settings))
 
 
-def array_bytes(explanation: Explanation) -> bytes:
-    """The bytes of that file: arrays by name, and ``README``, a JSON text of axes, units and origin."""
+def array_bytes(explanation: Explanation, settings: Mapping[str, Any] = NO_SETTINGS) -> bytes:
+    """The bytes of that file: arrays by name, and ``README``, a JSON text of axes, units, origin and ``settings``."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
-        for name, values in _arrays(explanation).items():
+        arrays = {**_arrays(explanation), "README": np.array(_readme(explanation, settings))}
+        for name, values in arrays.items():
             entry = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))
             entry.create_system = 3  # else the bytes would depend on the operating system
             with archive.open(entry, "w") as file:
@@ -83,11 +85,11 @@ def _arrays(explanation: Explanation) -> dict[str, NDArray[Any]]:
         arrays["all_boxes_xyxy_px"] = np.array([one.box for one in everyone], dtype=np.float32).reshape(-1, 4)
         arrays["all_labels"] = np.array([one.label for one in everyone], dtype=np.int64)
         arrays["all_scores"] = np.array([one.score for one in everyone], dtype=np.float32)
-    return {**arrays, "README": np.array(_readme(explanation))}
+    return arrays
 
 
-def _readme(explanation: Explanation) -> str:
+def _readme(explanation: Explanation, settings: Mapping[str, Any]) -> str:
     meaning = {"maps": _MAPS[explanation.kind], **_UNITS, **_POINTS}
     meaning |= _EVERYONE if explanation.kind == "decoder-self" else {}
-    origin = origin_of(explanation) | {"picture": explanation.provenance.get("picture", "")}
+    origin = origin_of(explanation, settings) | {"picture": explanation.provenance.get("picture", "")}
     return json.dumps({"arrays": meaning, "origin": origin}, indent=1, sort_keys=True)

@@ -33,16 +33,18 @@ def make_files(explanation: Explanation, settings: BatchSettings, location: str)
     """
     if not len(explanation):
         return
-    origin = origin_of(explanation)
     for style in settings.styles:
         drawing = replace(settings.drawing, style=style)
+        origin = origin_of(explanation, settings.as_row(drawing))
         if settings.per == "query":
             yield from _files_of_each(explanation, drawing, location, origin)
         else:
             sheet = png_bytes(render(explanation, drawing), text_of(explanation))
             yield _file_of_all(explanation, sheet, style, location, origin)
     if settings.has_arrays:
-        yield _file_of_all(explanation, array_bytes(explanation), names.ARRAYS, location, origin)
+        about = settings.as_row()
+        data = array_bytes(explanation, about)
+        yield _file_of_all(explanation, data, names.ARRAYS, location, origin_of(explanation, about))
 
 
 def _file_of_all(explanation: Explanation, data: bytes, export: str, location: str, origin: Row) -> MadeFile:

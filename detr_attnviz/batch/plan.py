@@ -10,12 +10,14 @@ from typing import Any, get_args
 import torch
 
 from detr_attnviz.batch.names import ARRAYS, STYLES, Per
+from detr_attnviz.batch.rows import Row
 from detr_attnviz.detector import Detector
 from detr_attnviz.drawing.options import DrawingOptions, Style
 from detr_attnviz.errors import ChoiceError
 from detr_attnviz.methods.request import Request
 
 EXPORTS = (*STYLES, ARRAYS)
+Sides = tuple[int | None, int | None]
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,7 @@ class BatchSettings:
     - ``per``: one PNG a "query" at the picture's own size, or one sheet an "image".
     - ``shortest_px`` and ``longest_px``: bounds of the resized picture, None for the checkpoint's.
 
-    Raises: ChoiceError for an export or ``per`` that does not exist.
+    Raises: ChoiceError for an export or ``per`` that does not exist, or a style that cannot show these maps.
     """
 
     request: Request = field(default_factory=Request)
@@ -44,6 +46,7 @@ class BatchSettings:
             raise ChoiceError(f"no export {', '.join(map(repr, wrong))}: exports are {', '.join(EXPORTS)}")
         if self.per not in get_args(Per):
             raise ChoiceError(f"per is {self.per!r}: it must be 'query' (a PNG each) or 'image' (a sheet)")
+        self._check_form()
 
     @cached_property
     def styles(self) -> tuple[Style, ...]:
@@ -55,31 +58,49 @@ class BatchSettings:
     def has_arrays(self) -> bool:
         return ARRAYS in self.exports
 
+    @property
+    def sides_px(self) -> Sides:
+        return self.shortest_px, self.longest_px
+
     def hash_for(self, detector: Detector) -> str:
         """What all results of these settings by this detector carry; see ``settings_hash``."""
-        drawing = replace(self.drawing, style=STYLES[0])
-        sides_px = (self.shortest_px, self.longest_px)
+        row = settings_row(self.request, self.sides_px, replace(self.drawing, style=STYLES[0]))
         made = {"styles": self.styles, "arrays": self.has_arrays, "per": self.per}
-        return settings_hash(detector, self.request, drawing, sides_px, **made)
+        return settings_hash(detector, row | made)
+
+    def as_row(self, drawing: DrawingOptions | None = None) -> Row:
+        """What the manifest says of a file's settings; ``drawing`` is how that file is drawn, if it is a picture."""
+        per = {"per": self.per} if drawing is not None else {}
+        return settings_row(self.request, self.sides_px, drawing) | per
+
+    def _check_form(self) -> None:
+        forms = ("overlay", "heatmap") if self.per == "image" else ("overlay",)
+        wrong = [style for style in self.styles if style not in forms]
+        if self.request.kind == "decoder-self" and wrong:
+            of_one = " of one query" if self.per == "query" else ""
+            raise ChoiceError(
+                f"{' and '.join(wrong)}{of_one} cannot show decoder self-attention, which lies over queries and not "
+                "over the picture: choose overlay (boxes by weight), or heatmap (the matrix of all) with --per image"
+            )
 
 
-def settings_hash(
-    detector: Detector,
-    request: Request,
-    drawing: DrawingOptions,
-    sides_px: tuple[int | None, int | None],
-    **more: Any,
-) -> str:
-    """16 hex digits of everything but the picture that a result depends on: options, weights, class names, version."""
-    facts = {
-        "request": asdict(request)
-        | {"head": str(request.head), "points": [list(map(float, p)) for p in request.points]},
-        "drawing": asdict(drawing),
-        "sides_px": sides_px,
-        "model": model_facts(detector),
-        **more,
+def settings_row(request: Request, sides_px: Sides, drawing: DrawingOptions | None = None) -> Row:
+    """Settings as plain data: what was asked for, how it is drawn, and bounds of the resized picture if any were set.
+
+    The same settings in other words (head 1 and "1") give the same data.
+    """
+    points = [list(map(float, point)) for point in request.points]
+    return {
+        "request": _plain(request) | {"head": str(request.head), "points": points},
+        **({"drawing": _plain(drawing)} if drawing is not None else {}),
+        "shortest_px": sides_px[0],
+        "longest_px": sides_px[1],
     }
-    text = json.dumps(facts, sort_keys=True, separators=(",", ":"))
+
+
+def settings_hash(detector: Detector, settings: Row) -> str:
+    """16 hex digits of everything but the picture that a result depends on: settings, weights, class names, version."""
+    text = json.dumps({**settings, "model": model_facts(detector)}, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -89,6 +110,11 @@ def model_facts(detector: Detector) -> Mapping[str, Any]:
     if not detector.checkpoint_sha256:
         facts["attention_sha256"] = _weights_sha256(detector)
     return facts
+
+
+def _plain(options: Request | DrawingOptions) -> Row:
+    """The fields of a dataclass, tuples as JSON has them."""
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(options).items()}
 
 
 def _weights_sha256(detector: Detector) -> str:

@@ -3,15 +3,17 @@
 import json
 import math
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from detr_attnviz.explanation import Explanation
 
 Row = dict[str, Any]
+NO_SETTINGS: Mapping[str, Any] = MappingProxyType({})
 
 
-def row_of(explanation: Explanation, index: int) -> Row:
-    """Map ``index``: what it is of, where it peaks, and where it comes from; plain JSON types.
+def row_of(explanation: Explanation, index: int, settings: Mapping[str, Any] = NO_SETTINGS) -> Row:
+    """Map ``index``: what it is of, where it peaks, where it comes from, and with which settings; plain JSON types.
 
     ``box`` is left, top, right, bottom, ``peak`` and ``point`` are x, y, all in original pixels; a number that is
     not finite is None.
@@ -19,7 +21,7 @@ def row_of(explanation: Explanation, index: int) -> Row:
     return {
         "picture": explanation.provenance.get("picture", ""),
         **target_of(explanation, index),
-        **origin_of(explanation),
+        **origin_of(explanation, settings),
     }
 
 
@@ -39,8 +41,8 @@ def target_of(explanation: Explanation, index: int) -> Row:
     }
 
 
-def origin_of(explanation: Explanation) -> Row:
-    """What all maps of an explanation share: site, method and the model they come from."""
+def origin_of(explanation: Explanation, settings: Mapping[str, Any] = NO_SETTINGS) -> Row:
+    """What all maps of an explanation share: site, method, the model they come from, and ``settings``."""
     known = {name: value for name, value in explanation.provenance.items() if name not in ("picture", "note")}
     return {
         "kind": explanation.kind,
@@ -51,7 +53,7 @@ def origin_of(explanation: Explanation) -> Row:
         **({"direction": explanation.direction} if explanation.kind == "encoder" else {}),
         "checkpoint": known.pop("checkpoint", ""),
         "checkpoint_sha256": known.pop("checkpoint_sha256", ""),
-        "settings": known,
+        "settings": {**settings, **known},
     }
 
 

@@ -13,17 +13,16 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Literal
 
-import torch
-
 from detr_attnviz.batch.exports import MadeFile, make_files
+from detr_attnviz.batch.faults import OF_A_PICTURE, check_points, of_this_picture
 from detr_attnviz.batch.images import Picture, find_pictures
 from detr_attnviz.batch.manifest import Manifest
 from detr_attnviz.batch.names import MANIFEST
 from detr_attnviz.batch.plan import BatchSettings
 from detr_attnviz.batch.rows import Row
-from detr_attnviz.batch.write import OutputFolder, is_refused_name
+from detr_attnviz.batch.write import OutputFolder
 from detr_attnviz.detector import Detector
-from detr_attnviz.errors import AttnVizError, ChoiceError, ImageError, OutputError
+from detr_attnviz.errors import AttnVizError, ImageError
 from detr_attnviz.explanation import Explanation
 
 _FAILURES_KEPT = 100
@@ -132,8 +131,8 @@ class _Run:
                 continue
             try:
                 yield self._make(picture, state)
-            except (ImageError, OutputError, MemoryError, RuntimeError) as error:
-                yield self._fail(picture, state, known, _about_this_picture(error))
+            except OF_A_PICTURE as error:
+                yield self._fail(picture, state, known, of_this_picture(error))
 
     def _make(self, picture: Picture, state: Row) -> Outcome:
         explanation = self._explain(picture)
@@ -154,7 +153,7 @@ class _Run:
         if picture.fault:
             raise ImageError(picture.fault)
         trace = self.detector.trace(picture.path, shortest_px=settings.shortest_px, longest_px=settings.longest_px)
-        _check_points(settings, trace.grid.token_at)
+        check_points(settings.request.points, trace.grid)
         explanation = settings.request.answer(trace)
         return replace(explanation, provenance={**explanation.provenance, "picture": picture.location})
 
@@ -206,25 +205,3 @@ def _file_facts(path: Path) -> Row:
     except (OSError, ValueError):
         return {}
     return {"picture_bytes": found.st_size, "picture_mtime_ns": found.st_mtime_ns}
-
-
-def _check_points(settings: BatchSettings, token_at: Callable[[float, float], int]) -> None:
-    """Points outside are this picture's matter; every other wrong choice is the whole run's."""
-    try:
-        for x, y in settings.request.points:
-            token_at(x, y)
-    except ChoiceError as error:
-        raise ImageError(str(error)) from error
-
-
-def _about_this_picture(error: Exception) -> AttnVizError:
-    """The error as this picture's failure; raised again when it is the whole run's, or a bug."""
-    if _is_out_of_memory(error):
-        return ImageError("not enough memory for this picture: a smaller --shortest-px needs less")
-    if isinstance(error, ImageError) or (isinstance(error, OutputError) and is_refused_name(error)):
-        return error
-    raise error
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    return isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError)) or "DefaultCPUAllocator" in str(error)

@@ -10,10 +10,11 @@ from typing import Any
 from PIL import Image
 
 from detr_attnviz.batch.arrays import write_arrays
+from detr_attnviz.batch.faults import OF_A_PICTURE, check_points, of_this_picture
 from detr_attnviz.batch.images import Picture, find_pictures
 from detr_attnviz.batch.names import sheet_file
-from detr_attnviz.batch.plan import settings_hash
-from detr_attnviz.batch.rows import row_of, text_of
+from detr_attnviz.batch.plan import Sides, settings_hash, settings_row
+from detr_attnviz.batch.rows import Row, row_of, text_of
 from detr_attnviz.detector import Detector
 from detr_attnviz.drawing.options import DrawingOptions
 from detr_attnviz.drawing.render import render
@@ -26,12 +27,16 @@ from detr_attnviz.methods.request import Request
 
 @dataclass(frozen=True)
 class RenderedSheet:
-    """One picture's sheet. ``files`` is empty when nothing was chosen to show; ``remark`` says what to know of it."""
+    """One picture's sheet. ``files`` is empty when nothing was chosen to show; ``remark`` says what to know of it.
+
+    ``settings`` are those that it was made with, as plain data.
+    """
 
     picture: Path
     explanation: Explanation
     files: tuple[Path, ...]
     remark: str
+    settings: Row
 
     def as_json(self) -> dict[str, Any]:
         """The same as plain data, one row a map."""
@@ -39,8 +44,20 @@ class RenderedSheet:
             "picture": str(self.picture),
             "files": [str(path) for path in self.files],
             "remark": self.remark,
-            "maps": [row_of(self.explanation, index) for index in range(len(self.explanation))],
+            "maps": [row_of(self.explanation, index, self.settings) for index in range(len(self.explanation))],
         }
+
+
+@dataclass(frozen=True)
+class FailedPicture:
+    """A picture that gave no sheet, and why."""
+
+    picture: Path
+    error: str
+
+    def as_json(self) -> dict[str, Any]:
+        """The same as plain data."""
+        return {"picture": str(self.picture), "error": self.error}
 
 
 def render_files(
@@ -53,42 +70,69 @@ def render_files(
     arrays: bool = False,
     shortest_px: int | None = None,
     longest_px: int | None = None,
-) -> Iterator[RenderedSheet]:
+) -> Iterator[RenderedSheet | FailedPicture]:
     """Draws and writes a sheet for each picture, one after the other as the result is iterated over.
 
     ``output`` is a file (it has a picture's suffix) for a single picture, or a folder; without it the current
     folder. In a folder a sheet is called ``<picture>.<site>.<style>.png``; if that name is taken by anything but
     the same sheet of the same picture, it gets a number. ``arrays`` writes the maps as ``.npz`` beside it.
+    A picture that cannot be read, or answered, is reported and not raised.
 
-    Raises: ChoiceError, ImageError, OutputError; those about ``inputs`` and ``output`` before anything is drawn.
+    Raises: ChoiceError, OutputError; those about ``inputs`` and ``output`` before anything is drawn.
     """
     found = find_pictures(inputs)
     first = list(islice(found, 2))
     target = _Target(output, is_single=len(first) == 1)
-    mark = settings_hash(detector, request, drawing, (shortest_px, longest_px))
-
-    def sheets() -> Iterator[RenderedSheet]:
-        for picture in chain(first, found):
-            if picture.fault:
-                raise ImageError(f"{picture.path}: {picture.fault}")
-            trace = detector.trace(picture.path, shortest_px=shortest_px, longest_px=longest_px)
-            explanation = request.answer(trace)
-            files = _write(explanation, drawing, target, picture, mark, arrays) if len(explanation) else ()
-            yield RenderedSheet(picture.path, explanation, files, request.remark(explanation))
-
-    return sheets()
+    draw = _Drawing(detector, request, drawing, target, arrays, (shortest_px, longest_px))
+    return map(draw.result, chain(first, found))
 
 
-def _write(
-    explanation: Explanation, drawing: DrawingOptions, target: "_Target", picture: Picture, mark: str, arrays: bool
-) -> tuple[Path, ...]:
-    sheet = render(explanation, drawing)
-    path = target.path_for(picture, explanation, drawing.style, mark)
-    save_picture(sheet, path, {**text_of(explanation), "settings_hash": mark})
-    if not arrays:
-        return (path,)
-    write_arrays(explanation, path.with_suffix(".npz"))
-    return path, path.with_suffix(".npz")
+class _Drawing:
+    """From a picture to its sheet, with the settings of one command."""
+
+    def __init__(
+        self,
+        detector: Detector,
+        request: Request,
+        drawing: DrawingOptions,
+        target: "_Target",
+        arrays: bool,
+        sides_px: Sides,
+    ) -> None:
+        self.detector = detector
+        self.request = request
+        self.drawing = drawing
+        self.target = target
+        self.arrays = arrays
+        self.sides_px = sides_px
+        self.settings = settings_row(request, sides_px, drawing)
+        self.mark = settings_hash(detector, self.settings)
+
+    def result(self, picture: Picture) -> RenderedSheet | FailedPicture:
+        """The sheet, written; or why there is none."""
+        try:
+            return self._sheet(picture)
+        except OF_A_PICTURE as error:
+            message = str(of_this_picture(error)).removeprefix(f"{picture.path}: ")
+            return FailedPicture(picture.path, message)
+
+    def _sheet(self, picture: Picture) -> RenderedSheet:
+        if picture.fault:
+            raise ImageError(picture.fault)
+        trace = self.detector.trace(picture.path, shortest_px=self.sides_px[0], longest_px=self.sides_px[1])
+        check_points(self.request.points, trace.grid)
+        explanation = self.request.answer(trace)
+        files = self._write(explanation, picture) if len(explanation) else ()
+        return RenderedSheet(picture.path, explanation, files, self.request.remark(explanation), self.settings)
+
+    def _write(self, explanation: Explanation, picture: Picture) -> tuple[Path, ...]:
+        sheet = render(explanation, self.drawing)
+        path = self.target.path_for(picture, explanation, self.drawing.style, self.mark)
+        save_picture(sheet, path, {**text_of(explanation), "settings_hash": self.mark})
+        if not self.arrays:
+            return (path,)
+        write_arrays(explanation, path.with_suffix(".npz"), self.settings)
+        return path, path.with_suffix(".npz")
 
 
 class _Target:

@@ -23,6 +23,8 @@ _WORK = ".attnviz"
 class OutputFolder:
     """``with OutputFolder(root) as folder``: ``root`` is made, and belongs to this run alone until the end.
 
+    A folder that was made and stayed empty goes again.
+
     Raises: OutputError when another run holds it or it cannot be written.
     """
 
@@ -31,8 +33,10 @@ class OutputFolder:
         self._work = root / _WORK
         self._counter = itertools.count()
         self._open = contextlib.ExitStack()
+        self._made: list[Path] = []
 
     def __enter__(self) -> "OutputFolder":
+        self._made = [folder for folder in (self.root, *self.root.parents) if not os.path.exists(folder)]
         hold(self._open, self._work / "lock")
         try:
             for left_over in self._work.glob("*.draft"):
@@ -46,8 +50,9 @@ class OutputFolder:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._open.close()
-        with contextlib.suppress(OSError):  # another run may have come in by now
-            self._work.rmdir()
+        with contextlib.suppress(OSError):  # another run may have come in by now, or a folder holds something
+            for folder in (self._work, *self._made):
+                folder.rmdir()
 
     def put(self, name: str, data: bytes) -> None:
         """Writes a file below the root, whole or not at all; replaces an older one.

@@ -13,13 +13,17 @@ from detr_attnviz.checkpoints import shapes, zoo
 from detr_attnviz.checkpoints.coco import COCO_CONTIGUOUS_NAMES, COCO_NAMES, COCO_PANOPTIC_NAMES
 from detr_attnviz.checkpoints.naming import Renamed
 from detr_attnviz.checkpoints.packed import check_heads
+from detr_attnviz.checkpoints.preparation import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    LONGEST_PX,
+    SHORTEST_PX,
+    Three,
+    saved_preparation,
+)
 from detr_attnviz.checkpoints.relatives import refuse_relative
+from detr_attnviz.checkpoints.saved import OFFICIAL_HEADS, heads_assumed, how_told, saved_dilation, saved_heads
 from detr_attnviz.errors import CheckpointError, ChoiceError
-
-OFFICIAL_HEADS = 8
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
-SHORTEST_PX, LONGEST_PX = 800, 1333
 
 _DEPTHS = {
     (False, (2, 2, 2, 2)): "18",
@@ -28,8 +32,6 @@ _DEPTHS = {
     (True, (3, 4, 23, 3)): "101",
     (True, (3, 8, 36, 3)): "152",
 }
-
-Three = tuple[float, float, float]
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,7 @@ def infer(
     dilated = _dilation(args, official, dilation, notes)
     names = _class_names(found.classes, args, renamed.dialect, official, notes)
     notebook = renamed.dialect == "notebook"
-    preparation = _preparation(args)
+    preparation = saved_preparation(args, notes)
     return DetrConfig(
         blocks=found.resnet.blocks,
         bottleneck=found.resnet.bottleneck,
@@ -132,10 +134,10 @@ def infer(
         notebook=notebook,
         box_layers=found.box_layers,
         class_names=names,
-        shortest_px=preparation[0],
-        longest_px=preparation[1],
-        mean=preparation[2],
-        std=preparation[3],
+        shortest_px=preparation.shortest_px,
+        longest_px=preparation.longest_px,
+        mean=preparation.mean,
+        std=preparation.std,
         assumed=tuple(notes),
     )
 
@@ -143,59 +145,41 @@ def infer(
 def _heads(
     width: int, args: Mapping[str, object], official: zoo.Known | None, option: int | None, notes: list[str]
 ) -> int:
-    saved = _saved_heads(args)
+    saved = saved_heads(args)
     if option is not None:
         check_heads(width, option)
-        if saved is not None and saved != option:
-            notes.append(f"{option} heads taken from --nheads, although the checkpoint says {saved}")
+        if saved.value is not None and saved.value != option:
+            notes.append(f"{option} heads taken from --nheads, although the checkpoint says {saved.value}")
         return option
-    heads = saved or (official.heads if official else None)
-    if heads is None:
-        heads = OFFICIAL_HEADS
-        notes.append(f"{heads} heads assumed (the checkpoint does not say): --nheads N changes it")
+    heads = saved.value or (official.heads if official else OFFICIAL_HEADS)
+    if saved.value is None and official is None:
+        notes.append(heads_assumed(saved.strange))
+    elif saved.strange:
+        notes.append(f"{heads} heads, although the checkpoint also says {', '.join(saved.strange)}: --nheads N chooses")
     try:
         check_heads(width, heads)
     except ChoiceError as error:
-        source = "the checkpoint's own arguments say so" if saved else "assumed, as the checkpoint does not say"
+        source = "the checkpoint's own arguments say so" if saved.value else "assumed, as the checkpoint does not say"
         raise CheckpointError(f"{error} ({source}); give the right number with --nheads N") from None
     return heads
 
 
-def _saved_heads(args: Mapping[str, object]) -> int | None:
-    encoder, decoder = (_whole(args.get(f"{side}_attention_heads")) for side in ("encoder", "decoder"))
-    if encoder and decoder and encoder != decoder:
-        raise CheckpointError(
-            f"config.json says {encoder} heads in the encoder, {decoder} in the decoder; expected one number for both"
-        )
-    return _whole(args.get("nheads")) or encoder or decoder
-
-
 def _dilation(args: Mapping[str, object], official: zoo.Known | None, option: bool | None, notes: list[str]) -> bool:
-    saved = _saved_dilation(args)
+    saved = saved_dilation(args)
     if option is not None:
-        if saved is not None and saved != option:
-            notes.append(
-                f"last stage {_dilated(option)} as the option says, although the checkpoint says {_dilated(saved)}"
-            )
+        if saved.value is not None and saved.value != option:
+            said = _dilated(saved.value)
+            notes.append(f"last stage {_dilated(option)} as the option says, although the checkpoint says {said}")
         return option
-    if saved is not None:
-        return saved
-    if official is not None:
-        return official.dilation
-    notes.append("last stage not dilated, assumed (the checkpoint does not say): --dilation changes it")
-    return False
-
-
-def _saved_dilation(args: Mapping[str, object]) -> bool | None:
-    """What a training script or a Hugging Face configuration says; the latter may only say it as ``output_stride``."""
-    saved = args.get("dilation")
-    if isinstance(saved, (bool, int)):
-        return bool(saved)
-    for place in ("backbone_kwargs", "backbone_config"):
-        options = args.get(place)
-        if isinstance(options, Mapping) and options.get("output_stride"):
-            return bool(options["output_stride"] == 16)
-    return False if "model_type" in args else None
+    if saved.value is not None:
+        return saved.value
+    dilated = official is not None and official.dilation
+    if official is None or saved.strange:
+        why = how_told(saved.strange, "yes or no")
+        notes.append(
+            f"last stage {_dilated(dilated)}, assumed {why}: {'--no-dilation' if dilated else '--dilation'} changes it"
+        )
+    return dilated
 
 
 def _dilated(value: bool) -> str:
@@ -232,28 +216,3 @@ def _names_by_id(table: object, classes: int) -> tuple[str, ...]:
     if not names or all(name == f"LABEL_{label}" for label, name in names.items()):
         return ()
     return tuple(names.get(label, "") for label in range(classes))
-
-
-def _preparation(args: Mapping[str, object]) -> tuple[int, int, Three, Three]:
-    """Shortest side, longest side, mean and standard deviation, from our metadata or ``preprocessor_config.json``."""
-    saved = args.get("preprocessor_config")
-    processor = saved if isinstance(saved, Mapping) else {}
-    size = processor.get("size")
-    sizes = size if isinstance(size, Mapping) else {"shortest_edge": size, "longest_edge": processor.get("max_size")}
-    shortest = _whole(args.get("shortest_px")) or _whole(sizes.get("shortest_edge")) or SHORTEST_PX
-    longest = _whole(args.get("longest_px")) or _whole(sizes.get("longest_edge")) or round(shortest * 1333 / 800)
-    mean = _three(args.get("mean")) or _three(processor.get("image_mean")) or IMAGENET_MEAN
-    std = _three(args.get("std")) or _three(processor.get("image_std")) or IMAGENET_STD
-    return shortest, max(shortest, longest), mean, std
-
-
-def _whole(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None
-
-
-def _three(value: object) -> Three | None:
-    if not isinstance(value, (list, tuple)) or len(value) != 3:
-        return None
-    if not all(isinstance(part, (int, float)) for part in value):
-        return None
-    return float(value[0]), float(value[1]), float(value[2])

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
 from detr_attnviz.checkpoints.attention import AttentionWeights
+from detr_attnviz.checkpoints.tensors import TensorFileError, save_tensors
 from detr_attnviz.errors import OutputError
-from detr_attnviz.files import whole
+from detr_attnviz.files import reason_of, whole
 
 
 def export(path: str | Path, modules: Iterable[AttentionWeights]) -> int:
@@ -30,7 +30,10 @@ def export(path: str | Path, modules: Iterable[AttentionWeights]) -> int:
         )
     tensors = named_parts(modules)
     with whole(path) as draft:
-        write(draft, tensors)
+        try:
+            write(draft, tensors)
+        except (TensorFileError, RuntimeError) as error:
+            raise OutputError(f"cannot write {path}: {_reason(error)}; make room, or write to another disk") from error
     return len(tensors)
 
 
@@ -49,16 +52,23 @@ def _write_npz(path: Path, tensors: Mapping[str, Tensor]) -> None:
         np.savez(file, **arrays)  # type: ignore[arg-type]
 
 
-def _write_safetensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    save_file({name: tensor.contiguous().clone() for name, tensor in tensors.items()}, path)
-
-
 def _write_pth(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    torch.save({name: tensor.clone() for name, tensor in tensors.items()}, path)
+    with open(path, "wb") as file:  # torch's own opening hides the operating system's reason
+        torch.save({name: tensor.clone() for name, tensor in tensors.items()}, file)
+
+
+def _reason(error: BaseException) -> str:
+    """The operating system's reason, where one led to this error; else the library's words."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError):
+            return reason_of(cause)
+        cause = cause.__cause__ or cause.__context__
+    return " ".join(str(error).split())
 
 
 WRITERS: Mapping[str, Callable[[Path, Mapping[str, Tensor]], None]] = {
-    ".safetensors": _write_safetensors,
+    ".safetensors": save_tensors,
     ".npz": _write_npz,
     ".pth": _write_pth,
 }

@@ -2,7 +2,7 @@
 
 import fnmatch
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,14 +10,13 @@ import numpy as np
 
 from detr_attnviz.checkpoints import zoo
 from detr_attnviz.checkpoints.attention import LAYOUTS, AttentionKind, AttentionWeights, find_attention
-from detr_attnviz.checkpoints.config import OFFICIAL_HEADS
 from detr_attnviz.checkpoints.naming import canonical
 from detr_attnviz.checkpoints.packed import check_heads
 from detr_attnviz.checkpoints.read import Checkpoint, read
+from detr_attnviz.checkpoints.saved import OFFICIAL_HEADS, Saved, heads_assumed, how_told, saved_heads
+from detr_attnviz.checkpoints.source import locate
 from detr_attnviz.checkpoints.stats import ModuleStats, module_stats
 from detr_attnviz.errors import CheckpointError, ChoiceError
-
-HEAD_ARGUMENTS = ("nheads", "num_attention_heads", "num_heads", "n_head", "attention_heads")
 
 
 @dataclass(frozen=True)
@@ -61,7 +60,7 @@ def inspect(
         CheckpointError: it cannot be read, or holds no attention weights.
         ChoiceError: no such module or layer, or heads that divide no module's rows.
     """
-    checkpoint = read(_located(path))
+    checkpoint = read(locate(path, may_fetch=False)[1])
     found = find_attention(checkpoint.tensors)
     if not found:
         raise CheckpointError(_none_found(checkpoint))
@@ -72,18 +71,6 @@ def inspect(
     if undivided:
         notes = (*notes, f"heads do not divide the rows of {', '.join(undivided[:3])}: no per-head numbers there")
     return Inspection(checkpoint.path, checkpoint.flavour, chosen, rows, checkpoint.notes + notes)
-
-
-def _located(source: str | Path) -> Path:
-    """A path, or where the demo weights or a known checkpoint of that name lie."""
-    path = Path(source).expanduser()
-    if str(source) == zoo.DEMO and not path.exists():
-        return zoo.DEMO_PATH
-    if path.exists() or str(source) not in {entry.name for entry in zoo.known()}:
-        return path
-    if not zoo.is_on_disk(str(source)):
-        raise CheckpointError(f"{source} is not on disk; fetch it with: attnviz checkpoints download {source}")
-    return zoo.local_path(str(source))
 
 
 def matching(found: Sequence[AttentionWeights], pattern: str | None) -> tuple[AttentionWeights, ...]:
@@ -154,25 +141,19 @@ def _heads_of_kinds(
         if all(weights.q_weight.shape[0] % nheads for weights in chosen) or nheads < 1:
             check_heads(next(iter(widths.values())), nheads)
         return dict.fromkeys(widths, nheads), ()
-    heads = {kind: saved_heads(checkpoint.args, kind) or _official_heads(checkpoint.path) for kind in widths}
+    saved = {kind: _saved_heads_of(checkpoint, kind) for kind in widths}
+    heads = {kind: found.value or _official_heads(checkpoint.path) for kind, found in saved.items()}
+    strange = tuple(dict.fromkeys(entry for found in saved.values() for entry in found.strange))
     if None not in heads.values():
-        return heads, ()
+        return heads, (f"the checkpoint also says {', '.join(strange)}: --nheads N chooses",) if strange else ()
     if _is_detr(checkpoint):
-        note = f"{OFFICIAL_HEADS} heads assumed (the checkpoint does not say): --nheads N changes it"
-        return {kind: count or OFFICIAL_HEADS for kind, count in heads.items()}, (note,)
-    return heads, (
-        "the number of heads is unknown (no shape tells it): numbers per head are left out; --nheads N adds them",
-    )
+        return {kind: count or OFFICIAL_HEADS for kind, count in heads.items()}, (heads_assumed(strange),)
+    why = how_told(strange, "number of heads") if strange else "(no shape tells it)"
+    return heads, (f"the number of heads is unknown {why}: numbers per head are left out; --nheads N adds them",)
 
 
-def saved_heads(args: Mapping[str, object], kind: AttentionKind) -> int | None:
-    """The head count that a checkpoint's own arguments give for a kind of module."""
-    side = "decoder" if kind.startswith("decoder") else "encoder"
-    for name in (*HEAD_ARGUMENTS, f"{side}_attention_heads"):
-        value = args.get(name)
-        if isinstance(value, int) and value > 0:
-            return value
-    return None
+def _saved_heads_of(checkpoint: Checkpoint, kind: AttentionKind) -> Saved[int]:
+    return saved_heads(checkpoint.args, "decoder" if kind.startswith("decoder") else "encoder")
 
 
 def _official_heads(path: Path) -> int | None:

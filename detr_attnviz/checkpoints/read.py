@@ -9,13 +9,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from detr_attnviz.checkpoints.choice import Weights, choose, only_tensors
 from detr_attnviz.checkpoints.folder import configs_beside, configs_in, weight_files
 from detr_attnviz.checkpoints.pickles import AGAIN, load_pickle
 from detr_attnviz.checkpoints.suspicion import other_kind
+from detr_attnviz.checkpoints.tensors import TensorFileError, load_tensors
 from detr_attnviz.errors import CheckpointError, ChoiceError
 
 
@@ -108,11 +108,9 @@ def _unreadable(path: Path, error: OSError) -> CheckpointError:
 
 def _load_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     try:
-        with safe_open(path, framework="pt", device="cpu") as file:
-            return {key: file.get_tensor(key) for key in file.keys()}, dict(file.metadata() or {})
-    except (SafetensorError, OSError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise CheckpointError(f"{path}: cut off or damaged ({reason}); {AGAIN}") from None
+        return load_tensors(path)
+    except TensorFileError as error:
+        raise CheckpointError(f"{path}: cut off or damaged ({error}); {AGAIN}") from None
 
 
 def _config_in(metadata: Mapping[str, str]) -> dict[str, object]:

@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from detr_attnviz.cli import options as opt
+from detr_attnviz.cli.grouped import grouped
+from detr_attnviz.cli.json_output import print_json
 from detr_attnviz.cli.messages import one_line, say
+from detr_attnviz.cli.rules import exports_of
 
 if TYPE_CHECKING:
     from detr_attnviz.batch.run import BatchReport, OnProgress
@@ -17,16 +20,9 @@ if TYPE_CHECKING:
 _FAILURES_SHOWN = 20
 
 
+@grouped
 def batch(
-    inputs: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="INPUT",
-            help='Pictures, folders (searched to the bottom), quoted patterns ("photos/**/*.jpg"), or @LIST: a text '
-            "file with one picture a line, relative to the list's folder.",
-            show_default=False,
-        ),
-    ],
+    inputs: Annotated[list[str], typer.Argument(metavar="INPUT...", help=opt.PICTURES, show_default=False)],
     output: Annotated[
         Path,
         typer.Option(
@@ -35,84 +31,63 @@ def batch(
             metavar="FOLDER",
             help="Where the tree of results and manifest.jsonl go.",
             show_default=False,
-            rich_help_panel="Output",
+            rich_help_panel=opt.OUTPUT,
         ),
     ],
-    checkpoint: opt.Checkpoint = None,
-    kind: opt.KindOption = "cross",
-    layer: opt.Layer = -1,
-    head: opt.HeadOption = "mean",
-    query: opt.Queries = None,
-    label: opt.Labels = None,
-    top_k: opt.TopK = None,
-    threshold: opt.Threshold = 0.7,
-    fallback: opt.Fallback = 3,
-    point: opt.Points = None,
-    direction: opt.DirectionOption = "from",
-    style: opt.StyleOption = "overlay",
-    cmap: opt.Cmap = None,
-    alpha: opt.Alpha = None,
-    scale: opt.ScaleOption = "each",
-    smooth: opt.Smooth = "bicubic",
+    model: opt.ModelOptions,
+    show: opt.ShowOptions,
+    style: opt.StyleOptions,
     export: Annotated[
         str,
         typer.Option(
             metavar="NAME,…",
             help="What to write: overlay, heatmap, pair, contour (PNG), arrays (.npz). (default: the style)",
             show_default=False,
-            rich_help_panel="Output",
+            rich_help_panel=opt.OUTPUT,
         ),
     ] = "",
     per: Annotated[
         Literal["query", "image"],
         typer.Option(
-            help="query: a PNG each, at the picture's size. image: one sheet a picture.", rich_help_panel="Output"
+            metavar="query|image",
+            help="query: a PNG each, at the picture's size. image: one sheet a picture.",
+            rich_help_panel=opt.OUTPUT,
         ),
     ] = "query",
     resume: Annotated[
         bool,
         typer.Option(
             "--resume/--no-resume",
+            metavar="",
             help="Leave alone what an earlier run wrote under the same settings.",
-            rich_help_panel="Output",
+            rich_help_panel=opt.OUTPUT,
         ),
     ] = True,
-    as_json: opt.AsJson = False,
-    device: opt.Device = "auto",
-    shortest_px: opt.ShortestPx = None,
-    longest_px: opt.LongestPx = None,
-    nheads: opt.Heads = None,
-    dilation: opt.Dilation = None,
     classes: opt.Classes = None,
+    as_json: opt.AsJson = False,
 ) -> None:
-    """Write the maps of every detection in many pictures; run it again, and it does only what is missing."""
-    request = opt.request_from(
-        kind=kind,
-        layer=layer,
-        head=head,
-        query=query,
-        label=label,
-        top_k=top_k,
-        threshold=threshold,
-        fallback=fallback,
-        point=point,
-        direction=direction,
-    )
-    drawing = opt.drawing_from(style=style, cmap=cmap, alpha=alpha, scale=scale, smooth=smooth)
+    """Write the maps of every detection in many pictures; run it again, and it does only what is missing.
+
+    Examples:
+
+    attnviz batch photos/ -o maps
+
+    attnviz batch photos/ -o maps --per image --style pair
+
+    attnviz batch @list.txt -o maps --export overlay,arrays --label person --top-k 5
+    """
+    request, drawing = show.request(), style.drawing()
     from detr_attnviz.batch.plan import BatchSettings
     from detr_attnviz.batch.run import run_batch
 
-    exports = tuple(name for part in export.split(",") if (name := part.strip()))
-    settings = BatchSettings(request, drawing, exports, per, shortest_px, longest_px)
-    detector = opt.open_detector(checkpoint, device, nheads, dilation, classes)
+    settings = BatchSettings(request, drawing, exports_of(export), per, model.shortest_px, model.longest_px)
+    detector = model.open(classes)
     with _progress() as on_progress:
         report = run_batch(detector, inputs, settings, output, resume=resume, on_progress=on_progress)
     if as_json:
-        from json import dumps
-
-        typer.echo(dumps({**_as_json(report, output), "provenance": detector.provenance}, indent=2))
+        print_json({**_as_json(report, output), "settings": settings.as_row(), "provenance": detector.provenance})
     else:
-        _print(report, output, threshold)
+        _print(report, output, request.threshold)
     raise typer.Exit(1 if report.failed else 0)
 
 

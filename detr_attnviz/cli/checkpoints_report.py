@@ -1,15 +1,18 @@
-"""Prints the known checkpoints and where a fetched one lies."""
+"""Prints the checkpoints that have names and where they lie: the one of the package first, then the known ones."""
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from detr_attnviz.checkpoints.zoo import Known, cache_folder, is_on_disk, local_path
+from detr_attnviz.checkpoints.zoo import DEMO, DEMO_PATH, Known, cache_folder, find, is_on_disk, local_path
+from detr_attnviz.cli.json_output import print_json
 from detr_attnviz.cli.messages import say
+
+Row = dict[str, Any]
 
 
 def print_table(entries: Iterable[Known]) -> None:
@@ -20,26 +23,40 @@ def print_table(entries: Iterable[Known]) -> None:
     table.add_column("box AP", justify="right", no_wrap=True)
     table.add_column("on disk", no_wrap=True)
     table.add_column("note")
-    for entry in entries:
-        here = "yes" if is_on_disk(entry.name) else "no"
-        style = "" if here == "yes" else "dim"
-        table.add_row(entry.name, entry.backbone, f"{entry.ap:.1f}", here, entry.note, style=style)
+    for row in _rows(entries):
+        ap = "–" if row["box_ap"] is None else f"{row['box_ap']:.1f}"
+        here = "yes" if row["on_disk"] else "no"
+        table.add_row(row["name"], row["backbone"] or "–", ap, here, row["note"], style="" if row["on_disk"] else "dim")
     console = Console(highlight=False)
     console.print(table)
     say(f"kept in {cache_folder()}; fetch one with: attnviz checkpoints download NAME")
 
 
-def print_json(entries: Iterable[Known]) -> None:
+def print_list(entries: Iterable[Known]) -> None:
     """The same as a JSON list."""
-    print(json.dumps([_row(entry) for entry in entries], indent=2))
+    print_json(_rows(entries))
 
 
-def print_downloaded(entry: Known, path: Path, *, as_json: bool) -> None:
+def print_downloaded(name: str, path: Path, *, as_json: bool) -> None:
     """Where the checkpoint lies now, on stdout."""
-    print(json.dumps(_row(entry) | {"path": str(path)}, indent=2) if as_json else path)
+    if as_json:
+        print_json((_demo() if name == DEMO else _row(find(name))) | {"path": str(path)})
+    else:
+        print(path)
 
 
-def _row(entry: Known) -> dict[str, object]:
+def _rows(entries: Iterable[Known]) -> list[Row]:
+    return [_demo(), *map(_row, entries)]
+
+
+def _demo() -> Row:
+    unknown = dict.fromkeys(("url", "sha256_prefix", "backbone", "dilation", "heads", "box_ap"))
+    note = "comes with the package: drawn shapes"
+    place = {"on_disk": DEMO_PATH.is_file(), "path": str(DEMO_PATH)}
+    return {"name": DEMO, "file": DEMO_PATH.name, **unknown, "note": note, **place}
+
+
+def _row(entry: Known) -> Row:
     return {
         "name": entry.name,
         "file": entry.file,

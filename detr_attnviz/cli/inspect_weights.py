@@ -12,13 +12,21 @@ if TYPE_CHECKING:
     from detr_attnviz.checkpoints.inspection import Panel
 
 Ckpt = Annotated[str, typer.Argument(metavar="CKPT", help="A checkpoint file or folder, a known name, or demo.")]
-ModuleGlob = Annotated[str | None, typer.Option("--module", help="Only modules whose name matches this glob.")]
-Layer = Annotated[int | None, typer.Option("--layer", help="Only this layer, from 0; -1 is the last.")]
-Heads = Annotated[bool, typer.Option("--heads", help="Also numbers per head, and how similar heads are.")]
-NHeads = Annotated[int | None, typer.Option("--nheads", min=1, help="Number of heads, if the checkpoint is silent.")]
-Plot = Annotated[Path | None, typer.Option("--plot", help="Draw Wq | Wk | Wv and the heads' norms to this file.")]
-Export = Annotated[Path | None, typer.Option("--export", help="Write split weights: .safetensors, .npz or .pth.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout and nothing else there.")]
+ModuleGlob = Annotated[
+    str | None, typer.Option("--module", metavar="GLOB", help="Only modules whose name matches this glob.")
+]
+Layer = Annotated[int | None, typer.Option("--layer", metavar="N", help="Only this layer, from 0; -1 is the last.")]
+Heads = Annotated[bool, typer.Option("--heads", metavar="", help="Also numbers per head, and how similar heads are.")]
+NHeads = Annotated[
+    int | None, typer.Option("--nheads", min=1, metavar="N", help="Number of heads, if the checkpoint is silent.")
+]
+Plot = Annotated[
+    Path | None, typer.Option("--plot", metavar="FILE", help="Draw Wq | Wk | Wv and the heads' norms to this file.")
+]
+Export = Annotated[
+    Path | None, typer.Option("--export", metavar="FILE", help="Write split weights: .safetensors, .npz or .pth.")
+]
+AsJson = Annotated[bool, typer.Option("--json", metavar="", help="Print JSON on stdout and nothing else there.")]
 
 
 def inspect_weights(
@@ -37,7 +45,7 @@ def inspect_weights(
 
     found = inspect(ckpt, module=module, layer=layer, nheads=nheads)
     if as_json:
-        weights_report.print_json(found)
+        weights_report.print_data(found)
     else:
         weights_report.print_tables(found, heads=heads)
     weights_report.print_notes(found)

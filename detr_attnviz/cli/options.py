@@ -1,7 +1,8 @@
-"""Options that several commands share, each written once, and the values made from them."""
+"""Options that several commands share, in groups (see ``grouped``), and the values made from them."""
 
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -15,199 +16,228 @@ if TYPE_CHECKING:
 _MODEL = "Model"
 _WHAT = "What to show"
 _DRAWING = "Drawing"
-_OUTPUT = "Output"
+OUTPUT = "Output"
+PICTURES = (
+    'Pictures, folders (searched to the bottom), quoted patterns ("photos/**/*.jpg"), or @LIST: a text file with one '
+    "picture a line, relative to the list's folder."
+)
 
-Checkpoint = Annotated[
-    str | None,
-    typer.Option(
-        "-c",
-        "--checkpoint",
-        metavar="NAME|PATH",
-        help='A checkpoint file, a folder, or a name ("demo", "detr-r50"). Without it: $ATTNVIZ_CHECKPOINT, '
-        "else detr-r50 if downloaded, else the demo weights.",
-        rich_help_panel=_MODEL,
-    ),
-]
-Heads = Annotated[
-    int | None,
-    typer.Option(
-        "--nheads",
-        min=1,
-        metavar="N",
-        help="Attention heads, when the checkpoint does not say.",
-        rich_help_panel=_MODEL,
-    ),
-]
-Dilation = Annotated[
-    bool | None,
-    typer.Option(
-        "--dilation/--no-dilation",
-        help="Whether the backbone's last stage is dilated (DC5), when the checkpoint does not say.",
-        show_default=False,
-        rich_help_panel=_MODEL,
-    ),
+AsJson = Annotated[
+    bool,
+    typer.Option("--json", metavar="", help="Print data as JSON on stdout and nothing else.", rich_help_panel=OUTPUT),
 ]
 Classes = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="Class names: one a line, or a COCO-style JSON.", rich_help_panel=_MODEL),
 ]
-Device = Annotated[str, typer.Option(metavar="auto|cpu|cuda|mps", help="Where the model runs.", rich_help_panel=_MODEL)]
-ShortestPx = Annotated[
-    int | None,
-    typer.Option(
-        min=1,
-        metavar="PX",
-        help="Resize the shortest side to this. (default: 800, or what the checkpoint was made for)",
-        rich_help_panel=_MODEL,
-        show_default=False,
-    ),
-]
-LongestPx = Annotated[
-    int | None,
-    typer.Option(
-        min=1,
-        metavar="PX",
-        help="But the longest side at most to this. (default: 1333, likewise)",
-        rich_help_panel=_MODEL,
-        show_default=False,
-    ),
-]
-
-KindOption = Annotated[
-    Literal["cross", "encoder", "decoder-self"],
-    typer.Option(
-        "--kind",
-        help="cross: objects over the picture. encoder: places over the picture, at --point. "
-        "decoder-self: objects over objects.",
-        rich_help_panel=_WHAT,
-    ),
-]
-Layer = Annotated[int, typer.Option(metavar="N", help="Layer, counted from 0; -1 is the last.", rich_help_panel=_WHAT)]
-HeadOption = Annotated[
-    str, typer.Option("--head", metavar="mean|max|N", help="Head, or how heads join.", rich_help_panel=_WHAT)
-]
-Queries = Annotated[
-    list[int] | None,
-    typer.Option("--query", min=0, metavar="N", help="Object query by number; repeatable.", rich_help_panel=_WHAT),
-]
-Labels = Annotated[
-    list[str] | None,
-    typer.Option("--label", metavar="NAME", help="Only this class; repeatable.", rich_help_panel=_WHAT),
-]
-TopK = Annotated[int | None, typer.Option(min=1, metavar="N", help="Only the best so many.", rich_help_panel=_WHAT)]
-Threshold = Annotated[
-    float, typer.Option(min=0.0, max=1.0, metavar="0–1", help="Lowest score to show.", rich_help_panel=_WHAT)
-]
-Fallback = Annotated[
-    int,
-    typer.Option(
-        min=0, metavar="N", help="Show so many of the best when none reaches the threshold.", rich_help_panel=_WHAT
-    ),
-]
-Points = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--point",
-        metavar="X,Y",
-        help="Place in original pixels, for --kind encoder; repeatable.",
-        rich_help_panel=_WHAT,
-    ),
-]
-DirectionOption = Annotated[
-    Literal["from", "to"],
-    typer.Option(
-        "--direction", help="from: what the point attends to. to: what attends to the point.", rich_help_panel=_WHAT
-    ),
-]
-
-StyleOption = Annotated[
-    Literal["overlay", "heatmap", "pair", "contour"],
-    typer.Option("--style", help="Map over the picture, alone, beside it, or as lines.", rich_help_panel=_DRAWING),
-]
-Cmap = Annotated[
-    str | None,
-    typer.Option(metavar="NAME", help="A matplotlib colour map. (default: inferno)", rich_help_panel=_DRAWING),
-]
-Alpha = Annotated[
-    float | None,
-    typer.Option(
-        min=0.0, max=1.0, metavar="0–1", help="Opacity of the map at its peak. (default: 0.8)", rich_help_panel=_DRAWING
-    ),
-]
-ScaleOption = Annotated[
-    Literal["each", "shared"],
-    typer.Option("--scale", help="Every map in its own range, or all in one.", rich_help_panel=_DRAWING),
-]
-Smooth = Annotated[
-    Literal["bicubic", "bilinear", "nearest"],
-    typer.Option(help="How cells grow to pixels; nearest shows them as they are.", rich_help_panel=_DRAWING),
-]
-AsJson = Annotated[
-    bool, typer.Option("--json", help="Print data as JSON on stdout and nothing else.", rich_help_panel=_OUTPUT)
-]
 
 
-def open_detector(
-    checkpoint: str | None, device: str, nheads: int | None, dilation: bool | None, classes: Path | None
-) -> "Detector":
-    """The detector, with everything worth knowing about it said on stderr."""
-    from detr_attnviz.cli.progress import download_progress
-    from detr_attnviz.detector import load
+@dataclass(frozen=True)
+class ModelOptions:
+    """Which model runs, where, and on pictures of which size."""
 
-    with download_progress() as progress:
-        detector = load(checkpoint, device=device, nheads=nheads, dilation=dilation, classes=classes, progress=progress)
-    for note in detector.notes:
-        say(note)
-    return detector
+    checkpoint: Annotated[
+        str | None,
+        typer.Option(
+            "-c",
+            "--checkpoint",
+            metavar="NAME|PATH",
+            help='A checkpoint file, a folder, or a name ("demo", "detr-r50"). Without it: $ATTNVIZ_CHECKPOINT, '
+            "else detr-r50 if downloaded, else the demo weights.",
+            rich_help_panel=_MODEL,
+        ),
+    ] = None
+    weights: Annotated[
+        Literal["model", "ema"],
+        typer.Option(
+            metavar="model|ema",
+            help="Which weights of a checkpoint that holds averaged ones (EMA) too.",
+            rich_help_panel=_MODEL,
+        ),
+    ] = "model"
+    device: Annotated[
+        str, typer.Option(metavar="NAME", help="auto, cpu, cuda, cuda:N or mps.", rich_help_panel=_MODEL)
+    ] = "auto"
+    shortest_px: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="PX",
+            help="Resize the shortest side to this. (default: 800, or what the checkpoint was made for)",
+            rich_help_panel=_MODEL,
+            show_default=False,
+        ),
+    ] = None
+    longest_px: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="PX",
+            help="But the longest side at most to this. (default: 1333, likewise)",
+            rich_help_panel=_MODEL,
+            show_default=False,
+        ),
+    ] = None
+    nheads: Annotated[
+        int | None,
+        typer.Option(
+            min=1, metavar="N", help="Attention heads, when the checkpoint does not say.", rich_help_panel=_MODEL
+        ),
+    ] = None
+    dilation: Annotated[
+        bool | None,
+        typer.Option(
+            "--dilation/--no-dilation",
+            metavar="",
+            help="Whether the backbone's last stage is dilated (DC5), when the checkpoint does not say.",
+            show_default=False,
+            rich_help_panel=_MODEL,
+        ),
+    ] = None
+
+    def open(self, classes: Path | None = None) -> "Detector":
+        """The detector, with everything worth knowing about it said on stderr."""
+        from detr_attnviz.cli.progress import download_progress
+        from detr_attnviz.detector import load
+
+        with download_progress() as progress:
+            detector = load(
+                self.checkpoint,
+                weights=self.weights,
+                device=self.device,
+                nheads=self.nheads,
+                dilation=self.dilation,
+                classes=classes,
+                progress=progress,
+            )
+        for note in detector.notes:
+            say(note)
+        return detector
 
 
-def request_from(
-    *,
-    kind: str,
-    layer: int,
-    head: str,
-    query: list[int] | None,
-    label: list[str] | None,
-    top_k: int | None,
-    threshold: float,
-    fallback: int,
-    point: list[str] | None,
-    direction: str,
-) -> "Request":
-    """What to show, as one value.
+@dataclass(frozen=True)
+class ShowOptions:
+    """Which maps are wanted."""
 
-    Raises: typer.BadParameter for options that exclude each other.
-    """
-    from detr_attnviz.methods.request import Request
-
-    if kind == "encoder" and not point:
-        raise typer.BadParameter("--kind encoder needs at least one --point X,Y (original pixels)")
-    if kind != "encoder" and point:
-        raise typer.BadParameter("--point belongs to --kind encoder")
-    if kind == "encoder" and (query or label or top_k):
-        raise typer.BadParameter("--query, --label and --top-k choose objects; --kind encoder is shown at --point")
-    if query and (label or top_k):
-        raise typer.BadParameter("--query names the queries outright: leave --label and --top-k out")
-    values: dict[str, Any] = {"kind": kind, "direction": direction}
-    return Request(
-        layer=layer,
-        head=head,
-        queries=tuple(query or ()),
-        labels=tuple(label or ()),
-        top_k=top_k,
-        threshold=threshold,
-        fallback=fallback,
-        points=tuple(parse_point(text) for text in point or ()),
-        **values,
+    kind: Annotated[
+        Literal["cross", "encoder", "decoder-self"],
+        typer.Option(
+            metavar="KIND",
+            help="cross: objects over the picture. encoder: places over the picture, at --point. "
+            "decoder-self: objects over objects.",
+            rich_help_panel=_WHAT,
+        ),
+    ] = "cross"
+    layer: Annotated[
+        int, typer.Option(metavar="N", help="Layer, counted from 0; -1 is the last.", rich_help_panel=_WHAT)
+    ] = -1
+    head: Annotated[str, typer.Option(metavar="mean|max|N", help="Head, or how heads join.", rich_help_panel=_WHAT)] = (
+        "mean"
     )
+    query: Annotated[
+        list[int] | None,
+        typer.Option(min=0, metavar="N", help="Object query by number; repeatable.", rich_help_panel=_WHAT),
+    ] = None
+    label: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Only this class; repeatable.", rich_help_panel=_WHAT)
+    ] = None
+    top_k: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Only the best so many.", rich_help_panel=_WHAT)
+    ] = None
+    threshold: Annotated[
+        float, typer.Option(min=0.0, max=1.0, metavar="SCORE", help="Lowest score to show.", rich_help_panel=_WHAT)
+    ] = 0.7
+    fallback: Annotated[
+        int,
+        typer.Option(
+            min=0, metavar="N", help="Show so many of the best when none reaches the threshold.", rich_help_panel=_WHAT
+        ),
+    ] = 3
+    point: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="X,Y", help="Place in original pixels, for --kind encoder; repeatable.", rich_help_panel=_WHAT
+        ),
+    ] = None
+    direction: Annotated[
+        Literal["from", "to"],
+        typer.Option(
+            metavar="from|to",
+            help="from: what the point attends to. to: what attends to the point.",
+            rich_help_panel=_WHAT,
+        ),
+    ] = "from"
+
+    def request(self) -> "Request":
+        """The same as the library takes it.
+
+        Raises: typer.BadParameter for a point that is none, or that is missing.
+        """
+        from detr_attnviz.methods.request import Request
+
+        if self.kind == "encoder" and not self.point:
+            raise typer.BadParameter("--kind encoder needs at least one --point X,Y (original pixels)")
+        return Request(
+            kind=self.kind,
+            layer=self.layer,
+            head=self.head,
+            queries=tuple(self.query or ()),
+            labels=tuple(self.label or ()),
+            top_k=self.top_k,
+            threshold=self.threshold,
+            fallback=self.fallback,
+            points=tuple(parse_point(text) for text in self.point or ()),
+            direction=self.direction,
+        )
 
 
-def drawing_from(*, style: str, cmap: str | None, alpha: float | None, scale: str, smooth: str) -> "DrawingOptions":
-    """How to draw, as one value; what is None stays as ``DrawingOptions`` has it."""
-    from detr_attnviz.drawing.options import DrawingOptions
+@dataclass(frozen=True)
+class StyleOptions:
+    """How maps are drawn; what is None stays as ``DrawingOptions`` has it."""
 
-    values: dict[str, Any] = {"style": style, "cmap": cmap, "alpha": alpha, "scale": scale, "smooth": smooth}
-    return DrawingOptions(**{name: value for name, value in values.items() if value is not None})
+    style: Annotated[
+        Literal["overlay", "heatmap", "pair", "contour"],
+        typer.Option(
+            metavar="STYLE",
+            help="overlay: the map over the picture. heatmap: alone. pair: beside the picture. contour: as lines.",
+            rich_help_panel=_DRAWING,
+        ),
+    ] = "overlay"
+    cmap: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="A matplotlib colour map. (default: inferno)", rich_help_panel=_DRAWING),
+    ] = None
+    alpha: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0,
+            max=1.0,
+            metavar="SHARE",
+            help="Opacity of an overlay's map at its peak. (default: 0.8)",
+            rich_help_panel=_DRAWING,
+        ),
+    ] = None
+    scale: Annotated[
+        Literal["each", "shared"],
+        typer.Option(
+            metavar="each|shared", help="Every map in its own range, or all in one.", rich_help_panel=_DRAWING
+        ),
+    ] = "each"
+    smooth: Annotated[
+        Literal["bicubic", "bilinear", "nearest"],
+        typer.Option(
+            metavar="HOW",
+            help="How cells grow to pixels: bicubic, bilinear, or nearest, which shows them as they are.",
+            rich_help_panel=_DRAWING,
+        ),
+    ] = "bicubic"
+
+    def drawing(self) -> "DrawingOptions":
+        """The same as the library takes it."""
+        from detr_attnviz.drawing.options import DrawingOptions
+
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return DrawingOptions(**{name: value for name, value in values.items() if value is not None})
 
 
 def parse_point(text: str) -> tuple[float, float]:

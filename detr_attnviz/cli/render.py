@@ -6,30 +6,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from detr_attnviz.cli import options as opt
+from detr_attnviz.cli.grouped import grouped
+from detr_attnviz.cli.json_output import print_json
 from detr_attnviz.cli.messages import say
 
 if TYPE_CHECKING:
-    from detr_attnviz.batch.sheets import RenderedSheet
+    from detr_attnviz.batch.sheets import FailedPicture, RenderedSheet
 
 
+@grouped
 def render(
-    images: Annotated[list[Path], typer.Argument(metavar="IMAGE", help="Pictures to draw on.", show_default=False)],
-    checkpoint: opt.Checkpoint = None,
-    kind: opt.KindOption = "cross",
-    layer: opt.Layer = -1,
-    head: opt.HeadOption = "mean",
-    query: opt.Queries = None,
-    label: opt.Labels = None,
-    top_k: opt.TopK = None,
-    threshold: opt.Threshold = 0.7,
-    fallback: opt.Fallback = 3,
-    point: opt.Points = None,
-    direction: opt.DirectionOption = "from",
-    style: opt.StyleOption = "overlay",
-    cmap: opt.Cmap = None,
-    alpha: opt.Alpha = None,
-    scale: opt.ScaleOption = "each",
-    smooth: opt.Smooth = "bicubic",
+    images: Annotated[list[str], typer.Argument(metavar="IMAGE...", help=opt.PICTURES, show_default=False)],
+    model: opt.ModelOptions,
+    show: opt.ShowOptions,
+    style: opt.StyleOptions,
+    classes: opt.Classes = None,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -38,59 +29,51 @@ def render(
             metavar="PATH",
             help="A file for one picture, a folder for several. (default: here, named after the picture)",
             show_default=False,
-            rich_help_panel="Output",
+            rich_help_panel=opt.OUTPUT,
         ),
     ] = None,
     arrays: Annotated[
-        bool, typer.Option("--arrays", help="Also write the maps as .npz beside the picture.", rich_help_panel="Output")
+        bool,
+        typer.Option(
+            "--arrays",
+            metavar="",
+            help="Also write the maps as .npz beside the picture.",
+            rich_help_panel=opt.OUTPUT,
+        ),
     ] = False,
     as_json: opt.AsJson = False,
-    device: opt.Device = "auto",
-    shortest_px: opt.ShortestPx = None,
-    longest_px: opt.LongestPx = None,
-    nheads: opt.Heads = None,
-    dilation: opt.Dilation = None,
-    classes: opt.Classes = None,
 ) -> None:
     """Draw where each detected object's query looks, over the picture."""
-    request = opt.request_from(
-        kind=kind,
-        layer=layer,
-        head=head,
-        query=query,
-        label=label,
-        top_k=top_k,
-        threshold=threshold,
-        fallback=fallback,
-        point=point,
-        direction=direction,
-    )
-    drawing = opt.drawing_from(style=style, cmap=cmap, alpha=alpha, scale=scale, smooth=smooth)
+    request, drawing = show.request(), style.drawing()
     from detr_attnviz.batch.sheets import render_files
 
-    detector = opt.open_detector(checkpoint, device, nheads, dilation, classes)
-    sheets = render_files(
+    detector = model.open(classes)
+    results = render_files(
         detector,
         images,
         request,
         drawing,
         output=output,
         arrays=arrays,
-        shortest_px=shortest_px,
-        longest_px=longest_px,
+        shortest_px=model.shortest_px,
+        longest_px=model.longest_px,
     )
-    shown = [_show(sheet, as_json) for sheet in sheets]
+    shown = [_show(result, as_json) for result in results]
     if as_json:
-        from json import dumps
+        print_json({"provenance": detector.provenance, "notes": detector.notes, "pictures": shown})
+    raise typer.Exit(1 if any("error" in one for one in shown) else 0)
 
-        typer.echo(dumps({"provenance": detector.provenance, "notes": detector.notes, "pictures": shown}, indent=2))
 
+def _show(result: "RenderedSheet | FailedPicture", as_json: bool) -> dict[str, Any]:
+    from detr_attnviz.batch.sheets import FailedPicture
 
-def _show(sheet: "RenderedSheet", as_json: bool) -> dict[str, Any]:
-    if sheet.remark:
-        say(f"{sheet.picture}: {sheet.remark}")
+    if isinstance(result, FailedPicture):
+        say(f"{result.picture}: {result.error}")
+        return result.as_json()
+    if result.remark:
+        say(f"{result.picture}: {result.remark}")
     if not as_json:
         from detr_attnviz.cli.tables import print_sheet
 
-        print_sheet(sheet)
-    return sheet.as_json()
+        print_sheet(result)
+    return result.as_json()

@@ -1,5 +1,6 @@
 """Results as tables on stdout."""
 
+import math
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -14,8 +15,15 @@ if TYPE_CHECKING:
 
 
 def print_sheet(sheet: "RenderedSheet") -> None:
-    """The drawn queries (or points), where each map peaks, and the files written."""
+    """The drawn queries (or points), where each map peaks, and the files written; nothing when nothing was drawn."""
     console = Console(soft_wrap=True)
+    if len(sheet.explanation):
+        console.print(_maps(sheet))
+    for path in sheet.files:
+        console.print(f"wrote {escape(one_line(str(path)))}", highlight=False)
+
+
+def _maps(sheet: "RenderedSheet") -> Table:
     explanation = sheet.explanation
     table = Table(title=f"{explanation.site}, head {explanation.head}", title_justify="left", box=None, pad_edge=False)
     is_encoder = explanation.kind == "encoder"
@@ -29,13 +37,15 @@ def print_sheet(sheet: "RenderedSheet") -> None:
             cells = [f"{x:g},{y:g}"]
         else:
             seen = explanation.detections[index]
-            box = " ".join(f"{side:.0f}" for side in seen.box)
-            cells = [str(seen.index), escape(one_line(seen.name)), f"{seen.score:.2f}", box]
-        x, y = explanation.peak(index)
-        table.add_row(*cells, f"{x:.0f},{y:.0f}", f"{explanation.maps[index].max():.1%}")
-    console.print(table)
-    for path in sheet.files:
-        console.print(f"wrote {escape(one_line(str(path)))}", highlight=False)
+            box = " ".join(_number(side, ".0f") for side in seen.box)
+            cells = [str(seen.index), escape(one_line(seen.name)), _number(seen.score, ".2f"), box]
+        place = ",".join(_number(side, ".0f") for side in explanation.peak(index))
+        table.add_row(*cells, place, _number(float(explanation.maps[index].max()), ".1%"))
+    return table
+
+
+def _number(value: float, form: str) -> str:
+    return format(value, form) if math.isfinite(value) else "–"
 
 
 def print_proof(proof: "Verification") -> None:

@@ -7,27 +7,23 @@ from typing import Annotated
 import typer
 
 from detr_attnviz.cli import options as opt
+from detr_attnviz.cli.grouped import grouped
+from detr_attnviz.cli.json_output import print_json
 
 
+@grouped
 def verify(
-    image: Annotated[Path, typer.Argument(help="A picture to run.", show_default=False)],
-    checkpoint: opt.Checkpoint = None,
+    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="A picture to run.", show_default=False)],
+    model: opt.ModelOptions,
     as_json: opt.AsJson = False,
-    device: opt.Device = "auto",
-    shortest_px: opt.ShortestPx = None,
-    longest_px: opt.LongestPx = None,
-    nheads: opt.Heads = None,
-    dilation: opt.Dilation = None,
 ) -> None:
     """Compare every map with the model's own weights, site by site; exit code 1 when one differs."""
     from detr_attnviz.verification import verify as prove
 
-    detector = opt.open_detector(checkpoint, device, nheads, dilation, None)
-    proof = prove(detector, image, shortest_px=shortest_px, longest_px=longest_px)
+    detector = model.open()
+    proof = prove(detector, image, shortest_px=model.shortest_px, longest_px=model.longest_px)
     if as_json:
-        from json import dumps
-
-        typer.echo(dumps(asdict(proof) | {"passed": proof.passed, "provenance": detector.provenance}, indent=2))
+        print_json(asdict(proof) | {"passed": proof.passed, "provenance": detector.provenance})
     else:
         from detr_attnviz.cli.tables import print_proof
 

@@ -1,6 +1,5 @@
 """Prints what `attnviz inspect-weights` found: a table per stack of layers, or JSON."""
 
-import json
 import math
 from dataclasses import asdict
 from itertools import groupby
@@ -13,6 +12,7 @@ from rich.text import Text
 
 from detr_attnviz.checkpoints.inspection import Inspection
 from detr_attnviz.checkpoints.stats import ModuleStats
+from detr_attnviz.cli.json_output import print_json
 from detr_attnviz.cli.messages import one_line, say
 
 LEGEND = (
@@ -25,15 +25,15 @@ HEAD_LEGEND = (
 )
 
 
-def print_json(found: Inspection) -> None:
+def print_data(found: Inspection) -> None:
     """Everything as one JSON object; numbers that are not finite become null."""
     document = {
         "path": str(found.path),
         "flavour": found.flavour,
-        "modules": [_plain(asdict(row)) for row in found.rows],
-        "notes": list(found.notes),
+        "modules": [asdict(row) for row in found.rows],
+        "notes": found.notes,
     }
-    print(json.dumps(document, indent=2, ensure_ascii=False))
+    print_json(document)
 
 
 def print_notes(found: Inspection) -> None:
@@ -162,12 +162,3 @@ def _number(value: float) -> str:
     if value == 0 or 0.01 <= abs(value) < 1000:
         return f"{value:#.3g}".rstrip(".") if value else "0"
     return f"{value:.0f}" if 1000 <= abs(value) < 1e6 else f"{value:.1e}"
-
-
-def _plain(value: Any) -> Any:
-    """The same with what JSON has no word for as null."""
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

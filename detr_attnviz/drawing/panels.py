@@ -153,7 +153,7 @@ def _check_is_overlay(options: DrawingOptions) -> None:
     if options.style != "overlay":
         raise ChoiceError(
             f"style {options.style} has no form for decoder self-attention, whose maps lie over queries: "
-            "choose overlay (boxes by weight), or render heatmap (the matrix)"
+            "choose overlay (boxes by weight), or heatmap (the matrix of all)"
         )
 
 
@@ -161,5 +161,5 @@ def _check_has_cells(explanation: Explanation) -> None:
     if explanation.kind == "decoder-self":
         raise ChoiceError(
             "decoder self-attention lies over queries, not over the picture, so one query has no heat map: "
-            "choose style overlay, or render heatmap for the matrix of all"
+            "choose style overlay (boxes by weight), or heatmap of all queries on one sheet (the matrix)"
         )

@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
 from torch import Tensor
 
+from detr_attnviz.checkpoints.read import sha256_of
 from detr_attnviz.detections import Detection
 from detr_attnviz.errors import ChoiceError
 from detr_attnviz.grid import Grid
@@ -44,14 +46,21 @@ class Prediction:
 class Origin:
     """Where a model came from, and everything about it that no tensor told.
 
-    ``heads`` and ``dilation`` are what the maps were made with. ``notes`` are sentences a user should read.
+    ``heads`` and ``dilation`` are what the maps were made with; ``weights`` is "model" or "ema". ``notes`` are
+    sentences a user should read.
     """
 
     name: str
     path: str | None = None
     heads: int | None = None
     dilation: bool | None = None
+    weights: str | None = None
     notes: tuple[str, ...] = ()
+
+    @cached_property
+    def sha256(self) -> str:
+        """The checkpoint's sha256 in hex, or "" for a built module."""
+        return sha256_of(self.path) if self.path else ""
 
 
 class Family(Protocol):

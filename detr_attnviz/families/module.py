@@ -2,7 +2,8 @@
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -26,35 +27,32 @@ class ModuleFamily:
     """A built detector called as ``module(images)`` with ``images [1 3 height_px width_px]``.
 
     Its output holds ``pred_logits`` (or ``logits``; the last class is no-object) and ``pred_boxes``, as a
-    mapping or as attributes. One small blank picture is run at the start to learn the stride.
+    mapping or as attributes. Two small blank pictures are run at the start to learn the stride. The module stays on
+    its device and in its mode; only while it runs here it is in ``eval()``.
     """
 
     holds_still = False
 
     def __init__(self, module: nn.Module, resize: Resize, class_names: tuple[str, ...], origin: Origin) -> None:
-        self.model = module.eval()
+        self.model = module
         self.resize = resize
         self.class_names = class_names
         self.origin = origin
         self._sites = tuple(_sites(module))
-        if not any(site.kind == "decoder-cross" for site in self._sites):
-            raise ChoiceError(
-                f"{type(module).__name__} has no nn.MultiheadAttention at decoder.layers.N.multihead_attn: "
-                "use capture(module) to record whatever attention it has"
-            )
-        self.stride_px = self._probe_stride()
+        self.stride_px, self.rounds_up = self._probe()
 
     def prepare(
         self, image: "Image.Image", *, shortest_px: int | None = None, longest_px: int | None = None
     ) -> Prepared:
         pixels = normalised(image, resized_rule(self.resize, shortest_px, longest_px)).to(self._device())
-        return Prepared({"images": pixels}, grid_of(image, pixels, self.stride_px))
+        return Prepared({"images": pixels}, grid_of(image, pixels, self.stride_px, rounds_up=self.rounds_up))
 
     def padded(self, inputs: Mapping[str, Tensor]) -> None:
         return None
 
     def forward(self, inputs: Mapping[str, Tensor]) -> Prediction:
-        output = self.model(inputs["images"])
+        with evaluating(self.model):
+            output = self.model(inputs["images"])
         return Prediction(_part(output, "pred_logits", "logits"), _part(output, "pred_boxes"))
 
     def sites(self) -> tuple[AttentionSite, ...]:
@@ -69,7 +67,20 @@ class ModuleFamily:
     def _device(self) -> torch.device:
         return next(self.model.parameters()).device
 
-    def _probe_stride(self) -> int:
+    def _probe(self) -> tuple[int, bool]:
+        """The stride, and whether a cell that the picture fills in part counts."""
+        tokens = self._tokens_of(_PROBE_PX)
+        side = math.isqrt(tokens)
+        if side == 0 or side * side != tokens or _PROBE_PX % side:
+            raise ChoiceError(
+                f"a {_PROBE_PX}×{_PROBE_PX} picture gave {tokens or 'no'} tokens: the cells of a single square grid "
+                "were expected; use capture(module) and lay out the tokens yourself"
+            )
+        stride_px = _PROBE_PX // side
+        return stride_px, stride_px == 1 or self._tokens_of(_PROBE_PX + stride_px // 2) > tokens
+
+    def _tokens_of(self, side_px: int) -> int:
+        """Keys of the first cross-attention for a blank square picture."""
         seen: list[int] = []
         cross = next(site.module for site in self._sites if site.kind == "decoder-cross")
 
@@ -80,20 +91,27 @@ class ModuleFamily:
         handle = cross.register_forward_pre_hook(count, with_kwargs=True)
         try:
             with torch.no_grad():
-                self.forward({"images": torch.zeros(1, 3, _PROBE_PX, _PROBE_PX, device=self._device())})
+                self.forward({"images": torch.zeros(1, 3, side_px, side_px, device=self._device())})
         finally:
             handle.remove()
-        side = math.isqrt(seen[0]) if seen else 0
-        if side * side != (seen[0] if seen else -1) or _PROBE_PX % side:
-            raise ChoiceError(
-                f"a {_PROBE_PX}×{_PROBE_PX} picture gave {seen[0] if seen else 'no'} tokens: the cells of a single "
-                "square grid were expected; use capture(module) and lay out the tokens yourself"
-            )
-        return _PROBE_PX // side
+        return seen[0] if seen else 0
 
 
-def _sites(module: nn.Module) -> "list[AttentionSite]":
-    found: list[tuple[tuple[bool, int, bool], AttentionSite]] = []
+@contextmanager
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """``eval()`` while the block runs, and every part's own mode again afterwards."""
+    modes = {part: part.training for part in module.modules()}
+    module.eval()
+    try:
+        yield
+    finally:
+        for part, mode in modes.items():
+            part.training = mode
+
+
+def _sites(module: nn.Module) -> list[AttentionSite]:
+    """The sites of the one transformer inside, encoder first."""
+    stacks: dict[str, list[tuple[tuple[bool, int, bool], AttentionSite]]] = {}
     for name, part in module.named_modules():
         place = _PLACE.search(name)
         if place is None or not isinstance(part, nn.MultiheadAttention):
@@ -101,8 +119,18 @@ def _sites(module: nn.Module) -> "list[AttentionSite]":
         room, layer, is_self = place[1], int(place[2]), place[3] == "self_attn"
         kind: SiteKind = "encoder-self" if room == "encoder" else "decoder-self" if is_self else "decoder-cross"
         site = AttentionSite(f"{room}.{layer}.{'self' if is_self else 'cross'}", kind, layer, part)
-        found.append(((room == "decoder", layer, not is_self), site))
-    return [site for _, site in sorted(found, key=lambda entry: entry[0])]
+        stacks.setdefault(name[: place.start(1)], []).append(((room == "decoder", layer, not is_self), site))
+    looking = {
+        prefix: sites for prefix, sites in stacks.items() if any(site.kind == "decoder-cross" for _, site in sites)
+    }
+    if len(looking) != 1:
+        found = f"several transformers ({', '.join(sorted(looking))})" if looking else "none"
+        raise ChoiceError(
+            f"{type(module).__name__} should have one nn.MultiheadAttention per layer at "
+            f"decoder.layers.N.multihead_attn; found {found}: use capture(module) to record whatever attention it has"
+        )
+    (stack,) = looking.values()
+    return [site for _, site in sorted(stack, key=lambda entry: entry[0])]
 
 
 def _part(output: Any, *names: str) -> Tensor:

@@ -31,7 +31,7 @@ class NativeFamily:
     holds_still = True
 
     def __init__(self, model: DETR, resize: Resize, class_names: tuple[str, ...], origin: Origin) -> None:
-        self.model = model.eval().requires_grad_(False)
+        self.model = model
         self.resize = resize
         self.class_names = class_names
         self.origin = origin
@@ -78,10 +78,16 @@ class NativeFamily:
 
 
 def resized_rule(rule: Resize, shortest_px: int | None, longest_px: int | None) -> Resize:
-    """``rule`` with what the caller overrides; a shortest side above the old cap lifts the cap in proportion."""
-    shortest = shortest_px or rule.shortest_px
+    """``rule`` with what the caller overrides.
+
+    A shortest side above the rule's lifts the cap in proportion; a cap below the shortest side lowers that.
+    """
+    shortest = rule.shortest_px if shortest_px is None else shortest_px
     ratio = max(1.0, shortest / rule.shortest_px)
-    return Resize(shortest, longest_px or int(rule.longest_px * ratio), rule.mean, rule.std)
+    longest = int(rule.longest_px * ratio) if longest_px is None else longest_px
+    if shortest_px is None:
+        shortest = min(shortest, longest)
+    return Resize(shortest, longest, rule.mean, rule.std)
 
 
 def normalised(image: "Image.Image", rule: Resize) -> Tensor:
@@ -95,12 +101,12 @@ def normalised(image: "Image.Image", rule: Resize) -> Tensor:
     return pixels.sub_(mean).div_(std)[None]
 
 
-def grid_of(image: "Image.Image", pixels: Tensor, stride_px: int) -> Grid:
-    """The grid of one unpadded picture: sides divided by the stride, rounded up."""
+def grid_of(image: "Image.Image", pixels: Tensor, stride_px: int, *, rounds_up: bool = True) -> Grid:
+    """The grid of one unpadded picture: sides divided by the stride, rounded up as padded convolutions do."""
     height, width = pixels.shape[-2:]
     return Grid(
-        rows=math.ceil(height / stride_px),
-        cols=math.ceil(width / stride_px),
+        rows=math.ceil(height / stride_px) if rounds_up else height // stride_px,
+        cols=math.ceil(width / stride_px) if rounds_up else width // stride_px,
         stride_px=stride_px,
         height_px=image.height,
         width_px=image.width,

@@ -8,12 +8,14 @@ from pathlib import Path
 from torch import nn
 
 from detr_attnviz.checkpoints import naming, zoo
+from detr_attnviz.checkpoints.choice import Weights as Weights
 from detr_attnviz.checkpoints.class_names import read_class_names
 from detr_attnviz.checkpoints.coco import COCO_NAMES
 from detr_attnviz.checkpoints.config import DetrConfig, infer
 from detr_attnviz.checkpoints.read import read
-from detr_attnviz.checkpoints.zoo import DEMO, DEMO_PATH
-from detr_attnviz.errors import CheckpointError, CheckpointKeysError, ChoiceError, few
+from detr_attnviz.checkpoints.source import locate
+from detr_attnviz.checkpoints.zoo import DEMO
+from detr_attnviz.errors import CheckpointKeysError, ChoiceError, few
 from detr_attnviz.families.base import Family, Origin, Resize
 from detr_attnviz.families.module import ModuleFamily
 from detr_attnviz.families.native import NativeFamily
@@ -32,12 +34,14 @@ ClassNames = str | Path | Sequence[str] | Mapping[int, str]
 class OpenOptions:
     """What a caller may say about a checkpoint that its tensors do not.
 
-    ``progress`` is called with (bytes so far, bytes in all or None) while a known checkpoint is fetched.
+    ``weights`` chooses between plain and averaged ("ema") ones. ``progress`` is called with (bytes so far, bytes in
+    all or None) while a known checkpoint is fetched.
     """
 
     nheads: int | None = None
     dilation: bool | None = None
     classes: ClassNames | None = None
+    weights: Weights = "model"
     progress: Callable[[int, int | None], None] | None = None
 
 
@@ -64,8 +68,8 @@ def open_family(source: Source, options: OpenOptions | None = None) -> Family:
     options = options or OpenOptions()
     if isinstance(source, nn.Module):
         return _open_module(source, options)
-    name, path = _locate(str(source), options)
-    found = read(path)
+    name, path = locate(source, progress=options.progress)
+    found = read(path, weights=options.weights)
     renamed = naming.canonical(found.tensors)
     config = infer(renamed, args=found.args, file_name=path.name, nheads=options.nheads, dilation=options.dilation)
     _refuse_unknown_parts(renamed.unknown, str(path))
@@ -76,8 +80,8 @@ def open_family(source: Source, options: OpenOptions | None = None) -> Family:
     if config.masks:
         notes.append("the mask head of this panoptic checkpoint is not used: boxes and their attention are shown")
     resize = Resize(config.shortest_px, config.longest_px, config.mean, config.std)
-    origin = Origin(name, str(path), config.heads, config.dilation, tuple(notes))
-    return NativeFamily(model, resize, _class_names(config, options, notes), origin)
+    origin = Origin(name, str(path), config.heads, config.dilation, options.weights, tuple(notes))
+    return NativeFamily(model.requires_grad_(False), resize, _class_names(config, options, notes), origin)
 
 
 def _refuse_unknown_parts(unknown: Sequence[str], source: str) -> None:
@@ -85,19 +89,6 @@ def _refuse_unknown_parts(unknown: Sequence[str], source: str) -> None:
     inside = [key for key in unknown if key.partition(".")[0] in _PARTS]
     if inside:
         raise CheckpointKeysError(source, unexpected=inside)
-
-
-def _locate(source: str, options: OpenOptions) -> tuple[str, Path]:
-    path = Path(source).expanduser()
-    if path.exists():
-        return path.name, path
-    if source == DEMO:
-        return DEMO, DEMO_PATH
-    if source in {known.name for known in zoo.known()}:
-        local = zoo.local_path(source)
-        return source, local if local.exists() else zoo.download(source, progress=options.progress)
-    names = ", ".join((DEMO, *(known.name for known in zoo.known())))
-    raise CheckpointError(f"{source}: no such file or folder, and no known name; known names are {names}")
 
 
 def _class_names(config: DetrConfig, options: OpenOptions, notes: list[str]) -> tuple[str, ...]:

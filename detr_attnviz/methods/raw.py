@@ -6,7 +6,7 @@ from torch import Tensor
 
 from detr_attnviz.errors import ChoiceError
 from detr_attnviz.explanation import Direction
-from detr_attnviz.trace import Trace
+from detr_attnviz.trace import Point, Trace
 
 Head = str | int
 
@@ -21,8 +21,8 @@ def raw(
     site: str,
     *,
     head: Head = "mean",
-    queries: Sequence[int] | None = None,
-    points: Sequence[tuple[float, float]] | None = None,
+    queries: int | Sequence[int] | None = None,
+    points: Point | Sequence[Point] | None = None,
     direction: Direction = "from",
 ) -> Tensor:
     """Maps ``[chosen rows cols]`` (decoder self-attention: ``[chosen all_queries]``) of one site.

@@ -1,6 +1,5 @@
 """What a person asked to see, in one value: the options that ``render`` and ``batch`` share."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from detr_attnviz.explanation import Direction, Explanation, Kind
@@ -58,19 +57,18 @@ class Request:
             points=self.points or None,
             direction=self.direction,
         )
-        remark = self.remark(explanation)
-        if not remark:
+        notes = [note for note in (self.remark(explanation), *trace.notes) if note]
+        if not notes:
             return explanation
-        return replace(explanation, provenance={**explanation.provenance, "note": remark})
+        return replace(explanation, provenance={**explanation.provenance, "note": "; ".join(notes)})
 
     def remark(self, explanation: Explanation) -> str:
         """A sentence when the queries shown are not sure ones, else an empty string."""
-        unsure = _below(explanation, self.threshold)
-        if self.queries or explanation.kind == "encoder" or not unsure:
-            return "" if len(explanation) else "no object query to show"
-        count = len(explanation)
-        return f"no detection reaches the threshold {self.threshold:g}: showing the {count} best instead"
-
-
-def _below(explanation: Explanation, threshold: float) -> Sequence[int]:
-    return [detection.index for detection in explanation.detections if detection.score < threshold]
+        if self.queries or explanation.kind == "encoder":
+            return ""
+        what = f"no detection of {' or '.join(self.labels)}" if self.labels else "no detection"
+        if not len(explanation):
+            return f"{what} to show: lower --threshold ({self.threshold:g}), or give --fallback N to see the best"
+        if all(detection.score >= self.threshold for detection in explanation.detections):
+            return ""
+        return f"{what} reaches the threshold {self.threshold:g}: showing the {len(explanation)} best instead"

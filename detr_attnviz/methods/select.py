@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from difflib import get_close_matches
+from math import inf, isfinite
 
 from detr_attnviz.detections import Detection
 from detr_attnviz.errors import ChoiceError
@@ -15,7 +16,7 @@ def select(
     trace: Trace,
     *,
     threshold: float = THRESHOLD,
-    label: str | Sequence[str] | None = None,
+    label: str | int | Sequence[str | int] | None = None,
     top_k: int | None = None,
     fallback: int = 0,
 ) -> tuple[int, ...]:
@@ -30,15 +31,15 @@ def select(
         raise ChoiceError(f"threshold is {threshold:g}: it must be in 0–1")
     if top_k is not None and top_k < 1:
         raise ChoiceError(f"top_k is {top_k}: it must be at least 1")
-    ranked = sorted(trace.detections, key=lambda detection: -detection.score)
+    ranked = sorted(trace.detections, key=lambda detection: -detection.score if isfinite(detection.score) else inf)
     if label is not None:
-        wanted = _label_ids([label] if isinstance(label, str) else label, trace)
+        wanted = _label_ids([label] if isinstance(label, (str, int)) else label, trace)
         ranked = [detection for detection in ranked if detection.label in wanted]
     passing = [detection for detection in ranked if detection.score >= threshold] or ranked[:fallback]
     return tuple(detection.index for detection in passing[:top_k])
 
 
-def _label_ids(labels: Sequence[str], trace: Trace) -> set[int]:
+def _label_ids(labels: Sequence[str | int], trace: Trace) -> set[int]:
     ids: dict[str, set[int]] = {}
     for number, name in enumerate(trace.detector.class_names):
         if name:
@@ -47,7 +48,7 @@ def _label_ids(labels: Sequence[str], trace: Trace) -> set[int]:
     ids |= {str(number): {number} for number in range(classes)}
     ids |= {f"class {number}": {number} for number in range(classes)}
     wanted: set[int] = set()
-    for label in labels:
+    for label in map(str, labels):
         found = ids.get(label.casefold())
         if found is None:
             raise ChoiceError(f"no class {label!r} in this checkpoint; {_known(label, ids)}")

@@ -143,6 +143,8 @@ class Attention(nn.MultiheadAttention):
     times as far from the official ones. Asked for weights or given other masks, it is its parent.
     """
 
+    computes_multihead = True
+
     def forward(
         self,
         query: Tensor,

@@ -7,6 +7,7 @@ hook, which would change the output's last bits, so there the instance's ``forwa
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
@@ -17,7 +18,7 @@ from detr_attnviz.recording.multihead import read_encoder_layer
 from detr_attnviz.recording.records import DenseRecord
 from detr_attnviz.sites import AttentionSite, Reader
 
-_Keep = Callable[[nn.Module, tuple[Any, ...], Mapping[str, Any], Reader | None], None]
+_Note = Callable[[nn.Module, tuple[Any, ...], Mapping[str, Any], Reader | None], None]
 
 
 class UnknownSiteError(ChoiceError, KeyError):
@@ -64,100 +65,154 @@ def record(sites: Iterable[AttentionSite], *, copy: bool = False, keep: str = "l
     records = Records()
     with ExitStack() as stack:
         for site in sites:
-            records._watched += (site.name,)
-            _watch(stack, site.module, site.read, _appender(records, site.name, copy, keep))
+            _watch(stack, site.module, site.read, _noter(records, (site.name,), copy, keep))
         yield records
 
 
 @contextmanager
-def capture(module: nn.Module, *, copy: bool = True, keep: str = "last") -> Iterator[Records]:
+def capture(
+    module: nn.Module, *, copy: bool = True, keep: str = "last", readers: Mapping[type[nn.Module], Reader] | None = None
+) -> Iterator[Records]:
     """Records every ``nn.MultiheadAttention`` inside a module of one's own.
 
     Records are named as in ``module.named_modules()``; a module that is itself the attention is named by its
-    class. ``copy`` clones what went in, so that later changes in place cannot reach the record; ``keep``
-    is "last" (a site's latest call) or "all" (``records.calls(name)``). The output is the same to the bit.
+    class. ``copy`` clones what went in, so that nothing done later can reach the record; ``keep`` is "last" (a
+    site's latest call) or "all" (``records.calls(name)``). ``readers`` adds attention of other classes: each
+    reader turns a call of its class into an ``AttentionCall``. The module's output is the same to the bit.
 
-    Raises: CaptureError when there is no ``nn.MultiheadAttention``.
+    Raises: CaptureError when there is nothing to capture, when attention has a forward of its own and no reader,
+    or when the module is compiled.
     """
     if keep not in ("last", "all"):
         raise ChoiceError(f"keep is {keep!r}: it must be 'last' or 'all'")
+    places = _places(module, readers or {})
     layers = {id(layer.self_attn): layer for layer in module.modules() if isinstance(layer, nn.TransformerEncoderLayer)}
-    found = {
-        name or type(part).__name__: part
-        for name, part in module.named_modules()
-        if isinstance(part, nn.MultiheadAttention)
-    }
-    if not found:
-        raise CaptureError(
-            f"{type(module).__name__} holds no nn.MultiheadAttention to capture: for attention of another "
-            "class, describe each place as an AttentionSite with a reader"
-        )
     records = Records()
-    records._watched = tuple(found)
     with ExitStack() as stack:
-        for name, attention in found.items():
-            note = _appender(records, name, copy, keep)
+        for attention, names in places:
+            note = _noter(records, names, copy, keep)
             layer = layers.get(id(attention))
-            if layer is None:
-                _watch(stack, attention, None, note)
+            read = _reader_of(attention, readers or {})
+            if layer is None or read is not None:
+                _watch(stack, attention, read, note)
             else:
                 _wrap_layer(stack, layer, attention, note)
         yield records
 
 
-def _appender(records: Records, name: str, copy: bool, keep: str) -> _Keep:
-    def append(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any], read: Reader | None) -> None:
+def _places(module: nn.Module, readers: Mapping[type[nn.Module], Reader]) -> list[tuple[nn.Module, tuple[str, ...]]]:
+    """Every attention inside, with all the names it goes by."""
+    found: dict[int, tuple[nn.Module, list[str]]] = {}
+    for name, part in module.named_modules(remove_duplicate=False):
+        if type(part).__name__ == "OptimizedModule" or getattr(part, "_compiled_call_impl", None) is not None:
+            raise CaptureError(
+                f"{name or type(part).__name__} is compiled, and hooks inside it may never run: capture and call the "
+                "module that was compiled (compiled._orig_mod)"
+            )
+        if _reader_of(part, readers) is not None or isinstance(part, nn.MultiheadAttention):
+            found.setdefault(id(part), (part, []))[1].append(name or type(part).__name__)
+    places = [(part, tuple(names)) for part, names in found.values()]
+    if not places:
+        raise CaptureError(
+            f"{type(module).__name__} holds no nn.MultiheadAttention to capture; for attention of another class "
+            "use capture(module, readers={ItsClass: read})"
+        )
+    own = {type(part).__name__ for part, _ in places if _has_forward_of_its_own(part, readers)}
+    if own:
+        raise CaptureError(
+            f"{', '.join(sorted(own))} has a forward of its own, which cannot be read as nn.MultiheadAttention's: "
+            "use capture(module, readers={ItsClass: read})"
+        )
+    return places
+
+
+def _reader_of(part: nn.Module, readers: Mapping[type[nn.Module], Reader]) -> Reader | None:
+    return next((read for kind, read in readers.items() if isinstance(part, kind)), None)
+
+
+def _has_forward_of_its_own(part: nn.Module, readers: Mapping[type[nn.Module], Reader]) -> bool:
+    """A subclass that only computes the same by other means says so by ``computes_multihead = True``."""
+    is_plain = type(part).forward is nn.MultiheadAttention.forward or getattr(part, "computes_multihead", False)
+    return not is_plain and _reader_of(part, readers) is None
+
+
+def _noter(records: Records, names: tuple[str, ...], copy: bool, keep: str) -> _Note:
+    records._watched += names
+
+    def note(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any], read: Reader | None) -> None:
         new = DenseRecord(module, args, kwargs, read=read, copy=copy)
-        earlier = records._calls.get(name, []) if keep == "all" else []
-        records._calls[name] = [*earlier, new]
+        for name in names:
+            earlier = records._calls.get(name, []) if keep == "all" else []
+            records._calls[name] = [*earlier, new]
 
-    return append
+    return note
 
 
-def _watch(stack: ExitStack, module: nn.Module, read: Reader | None, note: _Keep) -> None:
+def _watch(stack: ExitStack, module: nn.Module, read: Reader | None, note: _Note) -> None:
     def hook(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
         note(module, args, kwargs, read)
 
     stack.callback(module.register_forward_hook(hook, with_kwargs=True).remove)
 
 
-def _wrap_layer(
-    stack: ExitStack, layer: nn.TransformerEncoderLayer, attention: nn.MultiheadAttention, note: _Keep
-) -> None:
-    calls = 0
+def _wrap_layer(stack: ExitStack, layer: nn.TransformerEncoderLayer, attention: nn.Module, note: _Note) -> None:
+    """Records the layer's attention whether the layer calls it or runs it fused."""
+    was_called = False
+
+    def before_layer() -> None:
+        nonlocal was_called
+        was_called = False
 
     def after_attention(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
-        nonlocal calls
-        calls += 1
+        nonlocal was_called
+        was_called = True
         note(attention, args, kwargs, None)
 
     def after_layer(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
-        nonlocal calls
-        is_fused = calls == 0 and type(layer).forward is nn.TransformerEncoderLayer.forward
-        calls = 0
-        if is_fused:
+        if not was_called and type(layer).forward is nn.TransformerEncoderLayer.forward:
             note(layer, args, kwargs, read_encoder_layer)
 
-    _wrap_forward(stack, attention, after_attention)
-    _wrap_forward(stack, layer, after_layer)
+    _Tap.add(stack, attention, _Listener(lambda: None, after_attention))
+    _Tap.add(stack, layer, _Listener(before_layer, after_layer))
 
 
-def _wrap_forward(
-    stack: ExitStack, module: nn.Module, after: Callable[[tuple[Any, ...], Mapping[str, Any]], None]
-) -> None:
-    inner = module.forward
-    earlier = module.__dict__.get("forward")
+@dataclass(frozen=True, eq=False)
+class _Listener:
+    before: Callable[[], None]
+    after: Callable[[tuple[Any, ...], Mapping[str, Any]], None]
 
-    def forward(*args: Any, **kwargs: Any) -> Any:
-        output = inner(*args, **kwargs)
-        after(args, kwargs)
-        return output
 
-    def restore() -> None:
-        if earlier is None:
-            del module.__dict__["forward"]
+class _Tap:
+    """An instance's ``forward`` with listeners, who may leave in any order; the last one takes it away."""
+
+    def __init__(self, module: nn.Module) -> None:
+        self.module = module
+        self.earlier = module.__dict__.get("forward")
+        self.inner = module.forward
+        self.listeners: list[_Listener] = []
+
+    @classmethod
+    def add(cls, stack: ExitStack, module: nn.Module, listener: _Listener) -> None:
+        """Lets ``listener`` hear every call until ``stack`` closes."""
+        tap = module.__dict__.get("forward")
+        if not isinstance(tap, cls):
+            tap = module.__dict__["forward"] = cls(module)
+        tap.listeners.append(listener)
+        stack.callback(tap.leave, listener)
+
+    def leave(self, listener: _Listener) -> None:
+        self.listeners.remove(listener)
+        if self.listeners or self.module.__dict__.get("forward") is not self:
+            return
+        if self.earlier is None:
+            del self.module.__dict__["forward"]
         else:
-            module.__dict__["forward"] = earlier
+            self.module.__dict__["forward"] = self.earlier
 
-    module.__dict__["forward"] = forward
-    stack.callback(restore)
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        for listener in self.listeners:
+            listener.before()
+        output = self.inner(*args, **kwargs)
+        for listener in tuple(self.listeners):
+            listener.after(args, kwargs)
+        return output

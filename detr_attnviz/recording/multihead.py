@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from detr_attnviz.checkpoints.packed import projections_of
+from detr_attnviz.errors import CaptureError
 from detr_attnviz.sites import AttentionCall
 
 _FORWARD = signature(nn.MultiheadAttention.forward)
@@ -23,23 +24,50 @@ def read_multihead(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str
     """The call ``module(*args, **kwargs)`` of an ``nn.MultiheadAttention``.
 
     The batch axis is 1 for unbatched input. ``add_bias_kv`` and ``add_zero_attn`` each add a token at the
-    end, as they do in the module's own weights. Nested tensors are padded, and their padding masked.
+    end, as they do in the module's own weights. Nested tensors are padded, and their padding masked; queries that
+    are padding have rows all the same, which mean nothing.
     """
     attention = cast(nn.MultiheadAttention, module)
-    call = _FORWARD.bind(module, *args, **kwargs)
-    call.apply_defaults()
-    options = call.arguments
+    options = arguments_of(args, kwargs)
     query, _ = _batch_first(options["query"], attention.batch_first)
     key, key_padding = _batch_first(options["key"], attention.batch_first)
     query_heads, key_heads = _project(attention, query, key)
+    is_only_hint = options["is_causal"] and options["key_padding_mask"] is None and not options["need_weights"]
     masks = [
-        _attention_mask(options, query_heads, key.shape[1]),
+        None if is_only_hint else _attention_mask(options["attn_mask"], query_heads),
         _padding_mask(options["key_padding_mask"], query_heads),
-        None if key_padding is None else _padding_mask(key_padding, query_heads),
+        _padding_mask(key_padding, query_heads),
     ]
     key_heads, added = _extend(attention, key_heads)
     mask = _merge([None if mask is None else F.pad(mask, (0, added)) for mask in masks])
+    if is_only_hint:
+        # The fused path then ignores the mask's values and trusts the hint, over added tokens as well.
+        future = torch.ones(query_heads.shape[2], key_heads.shape[2], dtype=torch.bool, device=query.device).triu(1)
+        mask = _additive(future, query_heads)[None, None]
     return AttentionCall(query_heads, key_heads, math.sqrt(1.0 / query_heads.shape[-1]), mask)
+
+
+def arguments_of(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of a call of ``nn.MultiheadAttention`` by name, defaults filled in.
+
+    Raises: CaptureError when they are not such arguments.
+    """
+    try:
+        call = _FORWARD.bind(None, *args, **kwargs)
+    except TypeError as error:
+        raise CaptureError(
+            f"a call cannot be read as nn.MultiheadAttention's ({error}): capture(…, readers={{ItsClass: read}}) "
+            "with a reader of one's own"
+        ) from None
+    call.apply_defaults()
+    return {name: value for name, value in call.arguments.items() if name != "self"}
+
+
+def needed_by_multihead(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[tuple[Any, ...], Mapping[str, Any]]:
+    """The same call without its values: a map does not depend on them, so nobody needs to keep them."""
+    if "value" in kwargs:
+        return args, {**kwargs, "value": None}
+    return (*args[:2], None, *args[3:]), kwargs
 
 
 def read_encoder_layer(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> AttentionCall:
@@ -65,15 +93,11 @@ def _batch_first(x: Tensor, is_batch_first: bool) -> tuple[Tensor, Tensor | None
 def _project(attention: nn.MultiheadAttention, query: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
     parts = projections_of(attention)
     projected = (
-        F.linear(query, parts.q_weight.to(query.device), _on(parts.q_bias, query)),
-        F.linear(key, parts.k_weight.to(key.device), _on(parts.k_bias, key)),
+        F.linear(query, parts.q_weight, parts.q_bias),
+        F.linear(key, parts.k_weight, parts.k_bias),
     )
     queries, keys = (x.unflatten(-1, (attention.num_heads, -1)).transpose(1, 2) for x in projected)
     return queries, keys
-
-
-def _on(bias: Tensor | None, like: Tensor) -> Tensor | None:
-    return None if bias is None else bias.to(like.device)
 
 
 def _extend(attention: nn.MultiheadAttention, keys: Tensor) -> tuple[Tensor, int]:
@@ -86,12 +110,7 @@ def _extend(attention: nn.MultiheadAttention, keys: Tensor) -> tuple[Tensor, int
     return keys, keys.shape[2] - tokens
 
 
-def _attention_mask(options: Mapping[str, Any], query: Tensor, tokens: int) -> Tensor | None:
-    mask: Tensor | None = options["attn_mask"]
-    is_only_hint = options["is_causal"] and options["key_padding_mask"] is None and not options["need_weights"]
-    if is_only_hint:
-        # The fused path then ignores the mask's values and trusts the hint, so the map must, too.
-        mask = torch.ones(query.shape[2], tokens, dtype=torch.bool, device=query.device).triu(1)
+def _attention_mask(mask: Tensor | None, query: Tensor) -> Tensor | None:
     if mask is None:
         return None
     mask = _additive(mask, query)

@@ -4,7 +4,7 @@ A record keeps the inputs of the call; maps are ``softmax(q kᵀ / √dim + mask
 none of the ``queries × tokens`` weights exist until somebody wants them. Dropout is never part of a map.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -14,50 +14,51 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from detr_attnviz.errors import CaptureError, ChoiceError
-from detr_attnviz.recording.multihead import read_multihead
+from detr_attnviz.recording.multihead import needed_by_multihead, read_multihead
 from detr_attnviz.sites import AttentionCall, Reader
 
 _COLUMN_CHUNK_VALUES = 16_000_000  # 64 MB of float32 while columns are gathered
 
 
-def checked(indices: Sequence[int] | None, size: int, what: str) -> list[int]:
+def checked(indices: int | Sequence[int] | None, size: int, what: str) -> list[int]:
     """``indices`` as a list, all of ``range(size)`` for None.
 
     Raises: ChoiceError naming the valid range.
     """
-    chosen = list(range(size)) if indices is None else [int(index) for index in indices]
+    if indices is None:
+        return list(range(size))
+    chosen = [indices] if isinstance(indices, int) else [int(index) for index in indices]
     wrong = [index for index in chosen if not 0 <= index < size]
     if wrong:
-        raise ChoiceError(f"no {what} {wrong[0]}: {what} must be in 0–{size - 1}")
+        valid = f"{what} must be in 0–{size - 1}" if size else "there are none here"
+        raise ChoiceError(f"no {what} {wrong[0]}: {valid}")
     return chosen
 
 
-def _version(tensor: Tensor) -> int | None:
-    return None if tensor.is_inference() else tensor._version
-
-
 @dataclass(frozen=True)
-class _Watch:
-    """A tensor that must stay as it was for a map to be true."""
+class _Held:
+    """A tensor as it went in; a copy, or a reference whose version tells whether it was changed in place since."""
 
     tensor: Tensor
     version: int | None
-    what: str
 
-    def check(self) -> None:
-        if _version(self.tensor) != self.version:
-            raise CaptureError(
-                f"{self.what} changed in place after the forward that was captured: ask for maps before the "
-                "change (before the optimizer's step), or capture with copy=True"
-            )
+    @classmethod
+    def of(cls, tensor: Tensor, copy: bool) -> "_Held":
+        kept = tensor.detach().clone() if copy else tensor.detach()
+        return cls(kept, None if copy or kept.is_inference() else kept._version)
+
+    @property
+    def is_unchanged(self) -> bool:
+        return self.version is None or self.tensor._version == self.version
 
 
 class DenseRecord:
     """One call of dense attention.
 
     ``read`` turns the module and what went in into an ``AttentionCall``; by default the module is an
-    ``nn.MultiheadAttention``. Tensors are detached; with ``copy`` they are cloned as well, so that a model
-    that changes its activations in place cannot change the record.
+    ``nn.MultiheadAttention``. Inputs and weights are kept as they were at the call: with ``copy`` as clones, so
+    that nothing done to the model or its activations afterwards can reach the record, else as references that
+    refuse to answer once they were changed in place.
     """
 
     def __init__(
@@ -69,52 +70,78 @@ class DenseRecord:
         read: Reader | None = None,
         copy: bool = True,
     ) -> None:
-        held: dict[int, Tensor] = {}
-        keep = _keeper(held, copy)
+        if read is None:
+            args, kwargs = needed_by_multihead(args, kwargs)
+        self._inputs: dict[int, _Held] = {}
+        self._args = tuple(self._keep(value, copy) for value in args)
+        self._kwargs = {name: self._keep(value, copy) for name, value in kwargs.items()}
+        self._parameters = {
+            name: _Held.of(weight, copy)
+            for name, weight in module.named_parameters()
+            if _NOT_FOR_MAPS.isdisjoint(name.split("."))
+        }
         self._module = module
-        self._args = tuple(keep(value) for value in args)
-        self._kwargs = {name: keep(value) for name, value in kwargs.items()}
         self._read = read or read_multihead
         self._autocast = _autocast_dtype(args, kwargs)
-        inputs = [_Watch(tensor, _version(tensor), "a tensor that went into attention") for tensor in held.values()]
-        weights = [_Watch(weight, _version(weight), "the weights of attention") for weight in module.parameters()]
-        self._watched = (*inputs, *weights)
+
+    def _keep(self, value: Any, copy: bool) -> Any:
+        """The same tensor given twice stays one, as readers may ask whether query *is* key."""
+        if not isinstance(value, Tensor):
+            return value
+        if id(value) not in self._inputs:
+            self._inputs[id(value)] = _Held.of(value, copy)
+        return self._inputs[id(value)].tensor
 
     @cached_property
     def call(self) -> AttentionCall:
-        """Projected query and key, scale and mask, in float32 or wider."""
-        for watch in self._watched:
-            watch.check()
+        """Projected query and key, scale and mask, in float32 or wider.
+
+        Raises: CaptureError if inputs or weights were changed in place since and no copies were kept.
+        """
+        self._check_unchanged()
+        reading = _Reading(self._module, self._read)
+        weights = {f"module.{name}": held.tensor for name, held in self._parameters.items()}
         with torch.no_grad(), _same_autocast(self._autocast):
-            call = self._read(self._module, self._args, self._kwargs)
+            call: AttentionCall = torch.func.functional_call(reading, weights, (self._args, self._kwargs))
         dtype = torch.promote_types(call.query.dtype, torch.float32)
         mask = None if call.mask is None else call.mask.to(dtype)
         return AttentionCall(call.query.to(dtype), call.key.to(dtype), call.scale, mask)
 
+    def _check_unchanged(self) -> None:
+        for what, held in (("what went into attention", self._inputs), ("its weights", self._parameters)):
+            if not all(tensor.is_unchanged for tensor in held.values()):
+                raise CaptureError(
+                    f"{what} changed in place after the forward, and no copy was kept: ask for maps before the "
+                    "change, or capture with copy=True"
+                )
+
     @property
     def batch(self) -> int:
+        """Pictures in the batch; 1 for unbatched input."""
         return self.call.query.shape[0]
 
     @property
     def heads(self) -> int:
+        """Attention heads."""
         return self.call.query.shape[1]
 
     @property
     def queries(self) -> int:
+        """Rows of the map."""
         return self.call.query.shape[2]
 
     @property
     def tokens(self) -> int:
+        """Columns of the map, with what ``add_bias_kv`` and ``add_zero_attn`` add."""
         return self.call.key.shape[2]
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the tensors that the record holds on to, each counted once."""
-        held = {id(watch.tensor): watch.tensor for watch in self._watched if "went into" in watch.what}
-        return sum(tensor.nbytes for tensor in held.values())
+        """Bytes of the inputs that the record holds on to, each counted once."""
+        return sum(held.tensor.nbytes for held in self._inputs.values())
 
     def map(
-        self, queries: Sequence[int] | None = None, heads: Sequence[int] | None = None
+        self, queries: int | Sequence[int] | None = None, heads: int | Sequence[int] | None = None
     ) -> Float[Tensor, "batch heads queries tokens"]:
         """Attention of the chosen queries (all by default) in the chosen heads; each row sums to 1.
 
@@ -124,10 +151,10 @@ class DenseRecord:
         """
         rows = checked(queries, self.queries, "query")
         chosen = checked(heads, self.heads, "head")
-        return self._weights(slice(None) if queries is None else rows, slice(None) if heads is None else chosen)
+        return self._rows_of(slice(None) if queries is None else rows, slice(None) if heads is None else chosen)
 
     def columns(
-        self, tokens: Sequence[int], heads: Sequence[int] | None = None
+        self, tokens: int | Sequence[int], heads: int | Sequence[int] | None = None
     ) -> Float[Tensor, "batch heads queries tokens"]:
         """How much every query gives to each chosen token: columns of the full map.
 
@@ -135,13 +162,14 @@ class DenseRecord:
         """
         wanted = checked(tokens, self.tokens, "token")
         chosen = checked(heads, self.heads, "head")
-        step = max(1, _COLUMN_CHUNK_VALUES // (self.batch * len(chosen) * self.tokens))
+        step = max(1, _COLUMN_CHUNK_VALUES // max(1, self.batch * len(chosen) * self.tokens))
         parts = [
-            self._weights(slice(start, start + step), chosen)[..., wanted] for start in range(0, self.queries, step)
+            self._rows_of(slice(start, start + step), chosen)[..., wanted]
+            for start in range(0, max(1, self.queries), step)
         ]
         return torch.cat(parts, dim=2)
 
-    def _weights(self, rows: slice | list[int], heads: slice | list[int]) -> Tensor:
+    def _rows_of(self, rows: slice | list[int], heads: slice | list[int]) -> Tensor:
         call = self.call
         with torch.no_grad():
             query = call.query[:, heads][:, :, rows] * call.scale
@@ -152,15 +180,19 @@ class DenseRecord:
             return logits.softmax(dim=-1)
 
 
-def _keeper(held: dict[int, Tensor], copy: bool) -> Callable[[Any], Any]:
-    def keep(value: Any) -> Any:
-        if not isinstance(value, Tensor):
-            return value
-        if id(value) not in held:
-            held[id(value)] = value.detach().clone() if copy else value.detach()
-        return held[id(value)]
+_NOT_FOR_MAPS = frozenset({"out_proj", "v_proj_weight", "bias_v", "linear1", "linear2", "norm2"})
 
-    return keep
+
+class _Reading(nn.Module):
+    """A reader as a module, so that ``functional_call`` can lend it the weights of the captured forward."""
+
+    def __init__(self, module: nn.Module, read: Reader) -> None:
+        super().__init__()
+        self.module = module
+        self.read = read
+
+    def forward(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> AttentionCall:
+        return self.read(self.module, args, kwargs)
 
 
 def _autocast_dtype(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[str, torch.dtype] | None:

@@ -1,6 +1,7 @@
 """Shapes tell the architecture; heads, dilation and names come from where the precedence says, or are assumed aloud."""
 
 import json
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -96,6 +97,44 @@ def test_dc5_in_another_file_name_tells_nothing() -> None:
     assert DILATION_ASSUMED in inferred(official_state(), file_name="my-dc5-run.pth").assumed
 
 
+@pytest.mark.parametrize("nheads", [4, 4.0, "4", " 4 "])
+@pytest.mark.parametrize("dilation", [True, 1, 1.0, "true", "True", "1"])
+def test_saved_arguments_of_another_type(nheads: object, dilation: object) -> None:
+    config = inferred(official_state(), {"nheads": nheads, "dilation": dilation})
+    assert (config.heads, config.dilation, config.assumed) == (4, True, NOTHING_ASSUMED)
+
+
+@pytest.mark.parametrize("dilation", [False, 0, 0.0, "false", "False"])
+def test_saved_no_of_another_type(dilation: object) -> None:
+    config = inferred(official_state(), {"nheads": 4, "dilation": dilation})
+    assert (config.dilation, config.assumed) == (False, NOTHING_ASSUMED)
+
+
+@pytest.mark.parametrize("nheads", [0, -4, 2.5, "four", True, [4], float("nan"), float("inf"), "9" * 5000])
+def test_saved_heads_that_make_no_sense_are_quoted(nheads: object) -> None:
+    config = inferred(official_state(), {"nheads": nheads, "dilation": False})
+    (note,) = config.assumed
+    assert note.startswith("8 heads assumed (the checkpoint says nheads=")
+    assert note.endswith(", which is no number of heads): --nheads N changes it")
+    assert repr(nheads)[:9] in note
+    assert len(note) < 200
+
+
+@pytest.mark.parametrize("dilation", ["maybe", 2, [True]])
+def test_saved_dilation_that_makes_no_sense_is_quoted(dilation: object) -> None:
+    config = inferred(official_state(), {"nheads": 4, "dilation": dilation})
+    assert config.assumed == (
+        f"last stage not dilated, assumed (the checkpoint says dilation={dilation!r}, which is no yes or no): "
+        "--dilation changes it",
+    )
+
+
+def test_senseless_arguments_beside_an_official_file_name() -> None:
+    config = inferred(official_state(), {"nheads": "x", "dilation": "y"}, "detr-r50-dc5-f0fb7ef5.pth")
+    assert (config.heads, config.dilation) == (8, True)
+    assert ["nheads='x'" in note or "dilation='y'" in note for note in config.assumed] == [True, True]
+
+
 def test_heads_option_that_does_not_divide_the_width() -> None:
     with pytest.raises(ChoiceError, match=r"5 heads do not divide the width 32.*1, 2, 4, 8, 16, 32"):
         inferred(official_state(), nheads=5)
@@ -134,6 +173,50 @@ def test_hugging_face_configuration() -> None:
 def test_hugging_face_old_preprocessor_sizes() -> None:
     config = inferred(official_state(), {"preprocessor_config": {"size": 480, "max_size": 640}})
     assert (config.shortest_px, config.longest_px) == (480, 640)
+
+
+def test_hugging_face_fixed_size_is_not_used_and_said() -> None:
+    config = inferred(
+        official_state(), {"nheads": 4, "dilation": 0, "preprocessor_config": {"size": {"height": 480, "width": 640}}}
+    )
+    assert (config.shortest_px, config.longest_px) == (800, 1333)
+    (note,) = config.assumed
+    assert "size={'height': 480, 'width': 640} in preprocessor_config" in note
+    assert "not used: shortest side 800, longest at most 1333; --shortest-px and --longest-px" in note
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        ({"shortest_px": "big"}, "shortest_px='big' in the checkpoint is no number of pixels.*--shortest-px N"),
+        ({"longest_px": -1}, "longest_px=-1 in the checkpoint is no number of pixels.*--longest-px N"),
+        ({"preprocessor_config": {"size": {"shortest_edge": 9, "longest_edge": "x"}}}, "longest_edge='x'"),
+        ({"preprocessor_config": {"size": [480, 640]}}, r"size=\[480, 640\] in preprocessor_config"),
+        ({"mean": [0.5]}, r"mean=\[0.5\] in the checkpoint is not three numbers"),
+        ({"preprocessor_config": {"image_std": "0.2"}}, "image_std='0.2' in the checkpoint is not three numbers"),
+    ],
+)
+def test_preparation_that_makes_no_sense_is_quoted(args: dict[str, Any], words: str) -> None:
+    (note,) = inferred(official_state(), {"nheads": 4, "dilation": False, **args}).assumed
+    assert re.match(words, note)
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        {"std": [0.2, 0.0, 0.2]},
+        {"std": [0.2, -1, 0.2]},
+        {"std": [0.2, float("nan"), 0.2]},
+        {"mean": [0.2, float("inf"), 0.2]},
+        {"preprocessor_config": {"image_std": [0, 0.2, 0.2]}},
+        {"preprocessor_config": {"image_mean": [0.2, 0.2, float("nan")]}},
+    ],
+)
+def test_normalisation_that_no_picture_survives(args: dict[str, Any]) -> None:
+    table = args.get("preprocessor_config", args)
+    ((name, value),) = table.items()
+    with pytest.raises(CheckpointError, match=rf"^{name}={re.escape(repr(value))} in .*expected three numbers, finite"):
+        inferred(official_state(), args)
 
 
 def test_hugging_face_placeholders_are_no_names() -> None:

@@ -1,5 +1,9 @@
 """Split weights come back from every format with the same values and types."""
 
+import os
+import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +18,11 @@ from detr_attnviz.checkpoints.read import read
 from detr_attnviz.errors import OutputError
 from tests.checkpoints.states import transformer_state
 
+SUFFIXES = (".safetensors", ".pth", ".npz")
 CROSS = "transformer.decoder.layers.1.multihead_attn"
 
 
-@pytest.mark.parametrize("suffix", [".safetensors", ".pth", ".npz"])
+@pytest.mark.parametrize("suffix", SUFFIXES)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
 def test_export_then_read_is_bit_exact(tmp_path: Path, suffix: str, dtype: torch.dtype) -> None:
     state = {key: tensor.to(dtype) for key, tensor in transformer_state().items()}
@@ -52,6 +57,38 @@ def test_other_suffix_names_those_that_work(tmp_path: Path, name: str) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_folder_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match="cannot write|cannot be written"):
-        export(tmp_path / "none" / "x.npz", ())
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_folder_that_is_not_there(tmp_path: Path, suffix: str) -> None:
+    with pytest.raises(OutputError, match="cannot write .*none does not exist; make it first"):
+        export(tmp_path / "none" / f"x{suffix}", find_attention(transformer_state()))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no limits, no modes")
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_full_disk_is_one_clear_error_and_leaves_nothing(tmp_path: Path, suffix: str) -> None:
+    code = (
+        "import resource, sys, torch\n"
+        "from detr_attnviz.checkpoints.attention import find_attention\n"
+        "from detr_attnviz.checkpoints.export import export\n"
+        "from detr_attnviz.errors import OutputError\n"
+        "modules = find_attention({'in_proj_weight': torch.zeros(768, 256)})\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (20000, 20000))\n"
+        "try:\n    export(sys.argv[1], modules)\nexcept OutputError as error:\n    print(error)\n"
+    )
+    goal = tmp_path / f"x{suffix}"
+    ran = subprocess.run([sys.executable, "-c", code, str(goal)], capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert f"cannot write {goal}: " in ran.stdout
+    assert "file too large" in ran.stdout.lower()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no modes")
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_others_may_read_the_file_if_the_umask_lets_them(tmp_path: Path, suffix: str) -> None:
+    before = os.umask(0o022)
+    try:
+        export(tmp_path / f"x{suffix}", find_attention(transformer_state()))
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / f"x{suffix}").stat().st_mode) == 0o644

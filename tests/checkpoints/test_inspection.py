@@ -46,6 +46,27 @@ def test_heads_assumed_for_a_detr_that_does_not_say(saved: Callable[..., Path]) 
     assert found.notes == ("8 heads assumed (the checkpoint does not say): --nheads N changes it",)
 
 
+@pytest.mark.parametrize("nheads", ["4", 4.0])
+def test_saved_heads_of_another_type(saved: Callable[..., Path], nheads: object) -> None:
+    found = inspect(saved({"model": transformer_state(), "args": {"nheads": nheads}}))
+    assert (found.rows[0].heads, found.notes) == (4, ())
+
+
+def test_saved_heads_that_make_no_sense_are_quoted(saved: Callable[..., Path]) -> None:
+    detr = inspect(saved({"model": transformer_state(), "args": {"nheads": "four"}}))
+    assert detr.notes == (
+        "8 heads assumed (the checkpoint says nheads='four', which is no number of heads): --nheads N changes it",
+    )
+    other = inspect(saved({"model": {"a.attn.qkv.weight": torch.randn(18, 6)}, "args": {"num_heads": 0}}))
+    assert "number of heads is unknown (the checkpoint says num_heads=0, which" in other.notes[0]
+
+
+def test_sides_of_a_hugging_face_model_may_differ_in_heads(saved: Callable[..., Path]) -> None:
+    args = {"encoder_attention_heads": 2, "decoder_attention_heads": "4"}
+    found = inspect(saved({"model": transformer_state(), "config": args}))
+    assert [row.heads for row in found.rows] == [2, 4, 4, 4, 4]
+
+
 def test_heads_of_an_official_file(saved: Callable[..., Path]) -> None:
     assert inspect(saved(transformer_state(), "detr-r50-e632da11.pth")).notes == ()
 

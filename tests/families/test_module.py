@@ -54,7 +54,7 @@ def test_a_fork_passes_verify_without_a_padding_column() -> None:
 
 
 def test_a_module_without_decoder_attention_is_sent_to_capture() -> None:
-    with pytest.raises(ChoiceError, match=r"no nn.MultiheadAttention at decoder.*use capture"):
+    with pytest.raises(ChoiceError, match=r"decoder.layers.N.multihead_attn; found none: use capture"):
         av.load(nn.Linear(3, 3))
 
 
@@ -68,6 +68,34 @@ def test_tokens_that_are_no_square_grid() -> None:
     fork.backbone = nn.Conv2d(3, 16, (32, 256), stride=(32, 256))
     with pytest.raises(ChoiceError, match="256×256 picture gave 8 tokens"):
         av.load(fork)
+
+
+def test_a_model_that_rounds_its_grid_down() -> None:
+    detector = av.load(Notebook(), device="cpu")
+    trace = detector.trace(drawn_picture(100, 75), shortest_px=100)
+    assert (trace.grid.input_height_px, trace.grid.input_width_px) == (100, 133)
+    assert (trace.grid.rows, trace.grid.cols) == (3, 4)
+    assert trace.attention("decoder.0.cross").shape == (2, 7, 3, 4)
+    assert trace.grid.extent == (3, 4)
+    assert trace.grid.token_at(99, 74) == trace.grid.tokens - 1
+    av.render(av.explain(trace, queries=[0]))
+
+
+def test_two_transformers_are_too_many_to_guess() -> None:
+    fork = Notebook()
+    fork.text = nn.Transformer(16, 2, 1, 1, 32)
+    with pytest.raises(ChoiceError, match=r"several transformers \(text\., transformer\.\)"):
+        av.load(fork)
+
+
+def test_loading_leaves_the_module_as_it_was() -> None:
+    fork = Notebook().train()
+    fork.transformer.encoder.eval()
+    detector = av.load(fork, classes=NAMES)
+    detector.trace(drawn_picture(), shortest_px=128)
+    assert fork.training
+    assert not fork.transformer.encoder.training
+    assert all(weight.requires_grad for weight in fork.parameters())
 
 
 def test_a_built_module_takes_no_heads() -> None:

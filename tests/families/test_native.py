@@ -58,6 +58,13 @@ def test_a_larger_shortest_side_lifts_the_cap() -> None:
     assert resized_rule(Resize(), None, 900).longest_px == 900
 
 
+def test_a_smaller_cap_lowers_the_shortest_side() -> None:
+    rule = resized_rule(Resize(), None, 640)
+    assert (rule.shortest_px, rule.longest_px) == (640, 640)
+    with pytest.raises(ChoiceError, match="shortest side 0 px"):
+        resized_rule(Resize(), 0, None)
+
+
 def test_detections_by_hand() -> None:
     logits = torch.tensor([[[0.0, 2.0, 1.0], [1.0, 0.0, 9.0]]])  # two classes, then no-object
     boxes = torch.tensor([[[0.5, 0.5, 0.5, 0.2], [0.1, 0.1, 0.4, 0.4]]])

@@ -71,7 +71,7 @@ def test_without_queries_the_sure_ones_or_the_best(trace: Trace) -> None:
         ({"head": 4, "queries": [0]}, "no head 4: head must be in 0–3"),
         ({"head": "best", "queries": [0]}, "must be mean, max or a head's number"),
         ({"head": "-1", "queries": [0]}, "must be mean, max or a head's number"),
-        ({"queries": [99]}, "query must be in 0–9"),
+        ({"queries": 99}, "query must be in 0–9"),
         ({"kind": "encoder"}, "give points"),
         ({"points": [(1, 1)]}, "points belong to kind 'encoder'"),
     ],

@@ -30,8 +30,8 @@ def test_best_first_above_the_threshold(trace: Trace) -> None:
     assert select(trace, threshold=0.25) == (1, 2, 3, 4)
 
 
-@pytest.mark.parametrize("label", ["cat", "CAT", ["cat"], "0"])
-def test_label_by_name_in_any_case_or_id(trace: Trace, label: str) -> None:
+@pytest.mark.parametrize("label", ["cat", "CAT", ["cat"], "0", 0])
+def test_label_by_name_in_any_case_or_id(trace: Trace, label: str | int | list[str]) -> None:
     assert select(trace, label=label) == (2, 3)
 
 
@@ -81,4 +81,11 @@ def test_request_says_when_nothing_was_sure(trace: Trace) -> None:
 
 def test_request_without_any_object(trace: Trace) -> None:
     nothing = Request(labels=("cow",))
-    assert nothing.remark(nothing.answer(trace)) == "no object query to show"
+    assert nothing.remark(nothing.answer(trace)).startswith("no detection of cow to show: lower --threshold (0.7)")
+
+
+def test_request_names_the_labels_it_was_unsure_of(trace: Trace) -> None:
+    birds = Request(labels=("bird",))
+    assert birds.remark(birds.answer(trace)) == (
+        "no detection of bird reaches the threshold 0.7: showing the 1 best instead"
+    )

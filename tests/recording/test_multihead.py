@@ -169,6 +169,23 @@ def test_causal_hint_counts_as_the_mask_it_stands_for() -> None:
     assert_close(found, module(x, x + 0, x, attn_mask=mask, average_attn_weights=False)[1].detach())
 
 
+@pytest.mark.parametrize("add_bias_kv", [False, True])
+@pytest.mark.parametrize("add_zero_attn", [False, True])
+def test_causal_hint_by_the_output_it_gives(add_bias_kv: bool, add_zero_attn: bool) -> None:
+    module = nn.MultiheadAttention(8, 2, add_bias_kv=add_bias_kv, add_zero_attn=add_zero_attn, batch_first=True)
+    x, value = torch.randn(1, 4, 8), torch.randn(1, 4, 8)
+    mask = nn.Transformer.generate_square_subsequent_mask(4)
+    with torch.no_grad(), capture(module) as records:
+        output, _ = module(x, x, value, attn_mask=mask, is_causal=True, need_weights=False)
+        v = value @ module.in_proj_weight[16:].T + module.in_proj_bias[16:]
+        if module.bias_v is not None:
+            v = torch.cat((v, module.bias_v), dim=1)
+        if add_zero_attn:
+            v = torch.cat((v, torch.zeros(1, 1, 8)), dim=1)
+        mixed = records["MultiheadAttention"].map() @ v.unflatten(-1, (2, 4)).transpose(1, 2)
+        assert_close(module.out_proj(mixed.transpose(1, 2).flatten(2)), output)
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_autocast_map_uses_the_projections_the_model_used(dtype: torch.dtype) -> None:
     module = nn.MultiheadAttention(16, 2, batch_first=True)

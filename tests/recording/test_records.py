@@ -26,7 +26,7 @@ def test_sizes(masked_record: DenseRecord) -> None:
 
 
 def test_nbytes_counts_each_tensor_once(masked_record: DenseRecord) -> None:
-    assert masked_record.nbytes == 4 * (4 * 2 * 12 + 7 * 2 * 12 + 6 * 4 * 7)
+    assert masked_record.nbytes == 4 * (4 * 2 * 12 + 7 * 2 * 12 + 6 * 4 * 7)  # query, key and mask; no values
 
 
 def test_chosen_queries_and_heads_are_parts_of_the_whole(masked_record: DenseRecord) -> None:
@@ -54,3 +54,18 @@ def test_index_out_of_range_names_the_range(
 def test_token_out_of_range(masked_record: DenseRecord) -> None:
     with pytest.raises(ChoiceError, match="token must be in 0–6"):
         masked_record.columns([7])
+
+
+def test_a_single_number_will_do(masked_record: DenseRecord) -> None:
+    assert torch.equal(masked_record.map(3, 1), masked_record.map([3], [1]))
+    assert torch.equal(masked_record.columns(2, 1), masked_record.columns([2], [1]))
+
+
+def test_empty_choices_and_batches() -> None:
+    module = nn.MultiheadAttention(12, 3)
+    query, key = torch.randn(4, 0, 12), torch.randn(7, 0, 12)
+    with torch.no_grad(), capture(module) as records:
+        module(query, key, key)
+    record = records["MultiheadAttention"]
+    assert record.map().shape == (0, 3, 4, 7)
+    assert record.columns([1], []).shape == (0, 0, 4, 1)

@@ -1,0 +1,68 @@
+"""Which options rule each other out: one that was given by hand and would be ignored is a usage error."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import typer
+
+Values = Mapping[str, Any]
+
+
+class Rule(NamedTuple):
+    """Where ``applies`` holds, ``options`` have no effect; ``because`` says why."""
+
+    applies: Callable[[Values], bool]
+    options: tuple[str, ...]
+    because: str
+
+
+def _styles(values: Values) -> set[str]:
+    """What is drawn; ``values`` are those of a command that draws."""
+    return set(exports_of(values.get("export") or values["style"])) - {"arrays"}
+
+
+_CHOOSING = ("label", "top_k", "threshold", "fallback")
+RULES = (
+    Rule(lambda values: bool(values["query"]), _CHOOSING, "--query names the queries outright"),
+    Rule(
+        lambda values: values["kind"] == "encoder",
+        ("query", *_CHOOSING),
+        "--kind encoder is shown at --point, and not for objects",
+    ),
+    Rule(lambda values: values["kind"] != "encoder", ("point", "direction"), "that belongs to --kind encoder"),
+    Rule(lambda values: bool(values.get("export")), ("style",), "--export names the styles"),
+    Rule(
+        lambda values: not _styles(values),
+        ("cmap", "alpha", "scale", "smooth", "per"),
+        "--export arrays draws no pictures",
+    ),
+    Rule(lambda values: "overlay" not in _styles(values), ("alpha",), "only --style overlay lets the picture through"),
+    Rule(lambda values: _styles(values) == {"contour"}, ("scale",), "--style contour has no range of colours"),
+    Rule(
+        lambda values: values["kind"] == "decoder-self",
+        ("smooth",),
+        "--kind decoder-self has no cells that could be smoothed",
+    ),
+)
+
+
+def refuse_ignored(context: typer.Context) -> None:
+    """Checks what was given by hand against the rules.
+
+    Raises: typer.BadParameter that names the options of the first rule that is broken.
+    """
+    for rule in RULES:
+        given = [name for name in rule.options if _is_given(context, name)]
+        if given and rule.applies(context.params):
+            names = " and ".join(f"--{name.replace('_', '-')}" for name in given)
+            raise typer.BadParameter(f"{names} would have no effect: {rule.because}")
+
+
+def exports_of(text: str) -> tuple[str, ...]:
+    """``"overlay, arrays"`` as its names."""
+    return tuple(name for part in text.split(",") if (name := part.strip()))
+
+
+def _is_given(context: typer.Context, name: str) -> bool:
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
