@@ -1,1 +1,1 @@
-"""The speed table of the README, reproducible."""
+"""Measurements that anyone can repeat; each module is run with ``python -m benchmarks.NAME``."""

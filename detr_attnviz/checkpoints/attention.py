@@ -4,60 +4,17 @@ No model is built and none is known: modules are recognised by how their keys en
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from torch import Tensor
 
+from detr_attnviz.checkpoints.layouts import LAYOUTS, UNTOLD, Layout
 from detr_attnviz.checkpoints.packed import split_in_proj
 from detr_attnviz.checkpoints.prefixes import strip_prefixes
 
 AttentionKind = Literal["encoder-self", "decoder-self", "decoder-cross", "attention"]
-
-
-class Layout(NamedTuple):
-    """How a kind of module names its weights: the endings of q, k, v (one if packed) and of the output projection.
-
-    ``{parent}`` stands for the module's name without its last part.
-    """
-
-    name: str
-    weights: tuple[str, ...]
-    biases: tuple[str, ...]
-    outputs: tuple[str, ...]
-
-
-LAYOUTS = (
-    Layout("packed", ("in_proj_weight",), ("in_proj_bias",), ("{module}.out_proj",)),
-    Layout(
-        "separate",
-        ("q_proj_weight", "k_proj_weight", "v_proj_weight"),
-        ("in_proj_bias",),
-        ("{module}.out_proj",),
-    ),
-    Layout(
-        "q_proj",
-        ("q_proj.weight", "k_proj.weight", "v_proj.weight"),
-        ("q_proj.bias", "k_proj.bias", "v_proj.bias"),
-        ("{module}.out_proj", "{module}.o_proj", "{module}.proj"),
-    ),
-    Layout(
-        "query",
-        ("query.weight", "key.weight", "value.weight"),
-        ("query.bias", "key.bias", "value.bias"),
-        ("{parent}.output.dense", "{module}.output.dense", "{module}.proj", "{module}.out"),
-    ),
-    Layout(
-        "to_q",
-        ("to_q.weight", "to_k.weight", "to_v.weight"),
-        ("to_q.bias", "to_k.bias", "to_v.bias"),
-        ("{module}.to_out.0", "{module}.to_out"),
-    ),
-    Layout("qkv", ("qkv.weight",), ("qkv.bias",), ("{module}.proj", "{module}.out_proj")),
-    Layout("Wqkv", ("Wqkv.weight",), ("Wqkv.bias",), ("{module}.out_proj", "{module}.Wo")),
-    Layout("to_qkv", ("to_qkv.weight",), ("to_qkv.bias",), ("{module}.to_out.0", "{module}.to_out")),
-)
 
 
 @dataclass(frozen=True)
@@ -84,32 +41,79 @@ class AttentionWeights:
         return {name: tensor for name in names if (tensor := getattr(self, name)) is not None}
 
 
-def find_attention(tensors: Mapping[str, Tensor]) -> tuple[AttentionWeights, ...]:
-    """Every attention module of a state dict, packed or separate, in natural order of their names."""
-    found = []
+class Skipped(NamedTuple):
+    """A module that has attention weights from which Wq, Wk and Wv cannot be told, and why."""
+
+    name: str
+    reason: str
+
+
+class Survey(NamedTuple):
+    """Every attention module of a state dict, split or skipped, each in natural order of the names."""
+
+    modules: tuple[AttentionWeights, ...]
+    skipped: tuple[Skipped, ...]
+
+
+def survey(tensors: Mapping[str, Tensor]) -> Survey:
+    """Looks for attention modules, packed or separate; only what is certain is split."""
+    found: list[AttentionWeights] = []
+    skipped: dict[str, str] = {}
     for layout in LAYOUTS:
-        first = "." + layout.weights[0]
-        for key in tensors:
-            if ("." + key).endswith(first):
-                module = key.removesuffix(layout.weights[0]).removesuffix(".")
-                if (weights := _module(module, layout, tensors)) is not None:
+        for module in _modules_with(layout.weights[0], tensors):
+            try:
+                if (weights := _split(module, layout, tensors)) is not None:
                     found.append(weights)
-    return tuple(sorted(found, key=lambda weights: _natural(weights.name)))
+            except _UntoldError as error:
+                skipped[module] = str(error)
+    for ending, reason in UNTOLD.items():
+        skipped = dict.fromkeys(_modules_with(ending, tensors), reason) | skipped
+    names = {weights.name for weights in found}
+    return Survey(
+        tuple(sorted(found, key=lambda weights: _natural(weights.name))),
+        tuple(Skipped(name, skipped[name]) for name in sorted(skipped.keys() - names, key=_natural)),
+    )
 
 
-def _module(module: str, layout: Layout, tensors: Mapping[str, Tensor]) -> AttentionWeights | None:
+def find_attention(tensors: Mapping[str, Tensor]) -> tuple[AttentionWeights, ...]:
+    """Every attention module of a state dict whose Wq, Wk and Wv are certain, in natural order of their names."""
+    return survey(tensors).modules
+
+
+class _UntoldError(Exception):
+    """Wq, Wk and Wv cannot be told apart; the message says why."""
+
+
+def _modules_with(ending: str, tensors: Iterable[str]) -> Iterator[str]:
+    for key in tensors:
+        if f".{key}".endswith(f".{ending}"):
+            yield key.removesuffix(ending).removesuffix(".")
+
+
+def _split(module: str, layout: Layout, tensors: Mapping[str, Tensor]) -> AttentionWeights | None:
     prefix = f"{module}." if module else ""
     weights = [tensors.get(prefix + ending) for ending in layout.weights]
+    if weights[1:] and not any(weight is not None for weight in weights[1:]):
+        return None
+    if missing := [ending for ending, weight in zip(layout.weights, weights, strict=True) if weight is None]:
+        raise _UntoldError(f"{' and '.join(missing)} are missing" if missing[1:] else f"{missing[0]} is missing")
     matrices = [_as_matrix(weight) for weight in weights if weight is not None]
-    if len(matrices) < len(layout.weights) or any(matrix is None for matrix in matrices):
-        return None
-    q, k, v = _three([matrix for matrix in matrices if matrix is not None])
-    if q is None or k is None or v is None:
-        return None
-    biases = _biases([tensors.get(prefix + ending) for ending in layout.biases])
+    if any(matrix is None for matrix in matrices):
+        raise _UntoldError(f"{layout.weights[0]} is no matrix of floating-point numbers")
+    biases = [tensors.get(prefix + ending) for ending in layout.biases]
     out_weight, out_bias = _output(module, layout, tensors)
+    if layout.is_fused:
+        matrix = matrices[0]
+        assert matrix is not None
+        if weights[0] is not None and weights[0].ndim > 2 and layout.name == "qkv":
+            raise _UntoldError("qkv as a convolution is in thirds in some models and goes head by head in others")
+        if layout.name == "c_attn" and matrix.shape[1] == 3 * matrix.shape[0]:  # GPT-2's Conv1D: [features in, out]
+            matrix, out_weight = matrix.T, None if out_weight is None else out_weight.T
+        matrices = list(_thirds(matrix, out_weight, layout.weights[0]))
+    q, k, v = (matrix for matrix in matrices if matrix is not None)
+    name = prefix + layout.part if layout.part else module
     return AttentionWeights(
-        module, kind_of(module), layer_of(module), layout.name, q, k, v, *biases, out_weight, out_bias
+        name, kind_of(name), layer_of(name), layout.name, q, k, v, *_biases(biases, (q, k, v)), out_weight, out_bias
     )
 
 
@@ -122,22 +126,21 @@ def _as_matrix(weight: Tensor) -> Tensor | None:
     return weight if weight.ndim == 2 and weight.numel() else None
 
 
-def _three(matrices: list[Tensor]) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-    if len(matrices) == 3:
-        return matrices[0], matrices[1], matrices[2]
-    if matrices[0].shape[0] % 3:
-        return None, None, None
-    return split_in_proj(matrices[0]).weights
+def _thirds(matrix: Tensor, out: Tensor | None, name: str) -> tuple[Tensor, Tensor, Tensor]:
+    """Wq, Wk, Wv, if a third of the rows is what the output projection reads (or the width, where there is none)."""
+    rows, cols = matrix.shape
+    if rows != 3 * (cols if out is None else out.shape[1]):
+        raise _UntoldError(f"{name} {[rows, cols]} does not have 3·width rows (heads that share keys and values?)")
+    return split_in_proj(matrix).weights
 
 
-def _biases(biases: list[Tensor | None]) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+def _biases(biases: list[Tensor | None], weights: tuple[Tensor, ...]) -> tuple[Tensor | None, ...]:
     """Of q, k, v; some models leave out k's alone."""
     if len(biases) == 3:
-        return biases[0], biases[1], biases[2]
-    if biases[0] is None or biases[0].ndim != 1 or biases[0].shape[0] % 3:
+        return tuple(biases)
+    if biases[0] is None or biases[0].shape != (sum(weight.shape[0] for weight in weights),):
         return None, None, None
-    q, k, v = biases[0].chunk(3)
-    return q, k, v
+    return biases[0].split([weight.shape[0] for weight in weights])
 
 
 def _output(module: str, layout: Layout, tensors: Mapping[str, Tensor]) -> tuple[Tensor | None, Tensor | None]:
@@ -159,7 +162,7 @@ def _natural(name: str) -> list[tuple[int, str]]:
 def kind_of(name: str) -> AttentionKind:
     """What a module attends to, guessed from its name; ``attention`` where the name does not tell."""
     lower = name.lower()
-    is_cross = re.search(r"multihead_attn|encoder_attn|cross|enc_dec|ca_attn", lower) is not None
+    is_cross = re.search(r"multihead_attn|encoder_attn|cross|enc_dec|ca_attn|ca_content", lower) is not None
     if "decoder" in lower:
         return "decoder-cross" if is_cross else "decoder-self"
     if "encoder" in lower and not is_cross:

@@ -22,7 +22,7 @@ _FAILURES_SHOWN = 20
 
 @grouped
 def batch(
-    inputs: Annotated[list[str], typer.Argument(metavar="INPUT...", help=opt.PICTURES, show_default=False)],
+    inputs: Annotated[list[str], typer.Argument(metavar="INPUT", help=opt.PICTURES, show_default=False)],
     output: Annotated[
         Path,
         typer.Option(
@@ -68,13 +68,9 @@ def batch(
 ) -> None:
     """Write the maps of every detection in many pictures; run it again, and it does only what is missing.
 
-    Examples:
-
     attnviz batch photos/ -o maps
-
     attnviz batch photos/ -o maps --per image --style pair
-
-    attnviz batch @list.txt -o maps --export overlay,arrays --label person --top-k 5
+    attnviz batch @list.txt -o maps --export overlay,arrays --label person
     """
     request, drawing = show.request(), style.drawing()
     from detr_attnviz.batch.plan import BatchSettings

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @grouped
 def render(
-    images: Annotated[list[str], typer.Argument(metavar="IMAGE...", help=opt.PICTURES, show_default=False)],
+    images: Annotated[list[str], typer.Argument(metavar="IMAGE", help=opt.PICTURES, show_default=False)],
     model: opt.ModelOptions,
     show: opt.ShowOptions,
     style: opt.StyleOptions,
@@ -43,7 +43,12 @@ def render(
     ] = False,
     as_json: opt.AsJson = False,
 ) -> None:
-    """Draw where each detected object's query looks, over the picture."""
+    """Draw where each detected object's query looks, over the picture.
+
+    attnviz render street.jpg --layer 5 --head mean
+    attnviz render street.jpg -c my_finetuned.pth --label car --style pair
+    attnviz render photos/ -o sheets --kind encoder --point 320,240
+    """
     request, drawing = show.request(), style.drawing()
     from detr_attnviz.batch.sheets import render_files
 
