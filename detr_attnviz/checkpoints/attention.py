@@ -91,30 +91,34 @@ def _modules_with(ending: str, tensors: Iterable[str]) -> Iterator[str]:
 
 
 def _split(module: str, layout: Layout, tensors: Mapping[str, Tensor]) -> AttentionWeights | None:
+    """The module's weights; ``None`` where a first ending is a coincidence, as nothing else of the layout is there."""
     prefix = f"{module}." if module else ""
-    weights = [tensors.get(prefix + ending) for ending in layout.weights]
-    if weights[1:] and not any(weight is not None for weight in weights[1:]):
+    given = {ending: tensors.get(prefix + ending) for ending in layout.weights}
+    missing = [ending for ending, weight in given.items() if weight is None]
+    if missing and len(missing) == len(layout.weights) - 1:
         return None
-    if missing := [ending for ending, weight in zip(layout.weights, weights, strict=True) if weight is None]:
-        raise _UntoldError(f"{' and '.join(missing)} are missing" if missing[1:] else f"{missing[0]} is missing")
-    matrices = [_as_matrix(weight) for weight in weights if weight is not None]
-    if any(matrix is None for matrix in matrices):
-        raise _UntoldError(f"{layout.weights[0]} is no matrix of floating-point numbers")
-    biases = [tensors.get(prefix + ending) for ending in layout.biases]
+    if missing:
+        raise _UntoldError(f"{' and '.join(missing)} missing")
     out_weight, out_bias = _output(module, layout, tensors)
+    matrices = tuple(_checked_matrix(ending, weight) for ending, weight in given.items() if weight is not None)
     if layout.is_fused:
         matrix = matrices[0]
-        assert matrix is not None
-        if weights[0] is not None and weights[0].ndim > 2 and layout.name == "qkv":
-            raise _UntoldError("qkv as a convolution is in thirds in some models and goes head by head in others")
         if layout.name == "c_attn" and matrix.shape[1] == 3 * matrix.shape[0]:  # GPT-2's Conv1D: [features in, out]
             matrix, out_weight = matrix.T, None if out_weight is None else out_weight.T
-        matrices = list(_thirds(matrix, out_weight, layout.weights[0]))
-    q, k, v = (matrix for matrix in matrices if matrix is not None)
+        matrices = _thirds(matrix, out_weight, layout.weights[0])
+    q, k, v = matrices
+    biases = _biases([tensors.get(prefix + ending) for ending in layout.biases], (q, k, v))
     name = prefix + layout.part if layout.part else module
-    return AttentionWeights(
-        name, kind_of(name), layer_of(name), layout.name, q, k, v, *_biases(biases, (q, k, v)), out_weight, out_bias
-    )
+    return AttentionWeights(name, kind_of(name), layer_of(name), layout.name, q, k, v, *biases, out_weight, out_bias)
+
+
+def _checked_matrix(ending: str, weight: Tensor) -> Tensor:
+    matrix = _as_matrix(weight)
+    if matrix is None:
+        raise _UntoldError(f"{ending} is no matrix of floating-point numbers")
+    if weight.ndim > 2 and ending == "qkv.weight":
+        raise _UntoldError("qkv as a convolution is in thirds in some models and goes head by head in others")
+    return matrix
 
 
 def _as_matrix(weight: Tensor) -> Tensor | None:
@@ -134,13 +138,17 @@ def _thirds(matrix: Tensor, out: Tensor | None, name: str) -> tuple[Tensor, Tens
     return split_in_proj(matrix).weights
 
 
-def _biases(biases: list[Tensor | None], weights: tuple[Tensor, ...]) -> tuple[Tensor | None, ...]:
+def _biases(
+    biases: list[Tensor | None], weights: tuple[Tensor, ...]
+) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
     """Of q, k, v; some models leave out k's alone."""
     if len(biases) == 3:
-        return tuple(biases)
-    if biases[0] is None or biases[0].shape != (sum(weight.shape[0] for weight in weights),):
+        return biases[0], biases[1], biases[2]
+    rows = [weight.shape[0] for weight in weights]
+    if biases[0] is None or biases[0].shape != (sum(rows),):
         return None, None, None
-    return biases[0].split([weight.shape[0] for weight in weights])
+    q, k, v = biases[0].split(rows)  # type: ignore[no-untyped-call]
+    return q, k, v
 
 
 def _output(module: str, layout: Layout, tensors: Mapping[str, Tensor]) -> tuple[Tensor | None, Tensor | None]:
@@ -155,7 +163,7 @@ def _output(module: str, layout: Layout, tensors: Mapping[str, Tensor]) -> tuple
 
 def _natural(name: str) -> list[tuple[int, str]]:
     """Sorts ``layers.10`` after ``layers.9`` and otherwise as a forward goes: encoder, decoder; self before cross."""
-    ordered = re.sub(r"(decoder|multihead_attn|encoder_attn|cross)", r"~\1", name)
+    ordered = re.sub(r"(decoder|multihead_attn|encoder_attn|cross|ca_content)", r"~\1", name)
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", ordered)]
 
 

@@ -9,14 +9,15 @@ from pathlib import Path
 import numpy as np
 
 from detr_attnviz.checkpoints import zoo
-from detr_attnviz.checkpoints.attention import LAYOUTS, AttentionKind, AttentionWeights, find_attention
+from detr_attnviz.checkpoints.attention import AttentionKind, AttentionWeights, Skipped, survey
+from detr_attnviz.checkpoints.layouts import LAYOUTS
 from detr_attnviz.checkpoints.naming import canonical
 from detr_attnviz.checkpoints.packed import check_heads
 from detr_attnviz.checkpoints.read import Checkpoint, read
 from detr_attnviz.checkpoints.saved import OFFICIAL_HEADS, Saved, heads_assumed, how_told, saved_heads
 from detr_attnviz.checkpoints.source import locate
 from detr_attnviz.checkpoints.stats import ModuleStats, module_stats
-from detr_attnviz.errors import CheckpointError, ChoiceError
+from detr_attnviz.errors import CheckpointError, ChoiceError, few
 
 
 @dataclass(frozen=True)
@@ -61,16 +62,18 @@ def inspect(
         ChoiceError: no such module or layer, or heads that divide no module's rows.
     """
     checkpoint = read(locate(path, may_fetch=False)[1])
-    found = find_attention(checkpoint.tensors)
+    found, skipped = survey(checkpoint.tensors)
     if not found:
-        raise CheckpointError(_none_found(checkpoint))
+        raise CheckpointError(_none_found(checkpoint, skipped))
     chosen = of_layer(matching(found, module), layer)
     heads, notes = _heads_of_kinds(checkpoint, chosen, nheads)
     rows = tuple(module_stats(weights, heads.get(weights.kind)) for weights in chosen)
     undivided = [row.module for row in rows if row.heads is None and heads.get(row.kind)]
     if undivided:
         notes = (*notes, f"heads do not divide the rows of {', '.join(undivided[:3])}: no per-head numbers there")
-    return Inspection(checkpoint.path, checkpoint.flavour, chosen, rows, checkpoint.notes + notes)
+    return Inspection(
+        checkpoint.path, checkpoint.flavour, chosen, rows, (*checkpoint.notes, *notes, *_left_out(chosen, skipped))
+    )
 
 
 def matching(found: Sequence[AttentionWeights], pattern: str | None) -> tuple[AttentionWeights, ...]:
@@ -123,13 +126,29 @@ def _stack(weights: AttentionWeights) -> str:
     return f"{head}.N.{tail}"
 
 
-def _none_found(checkpoint: Checkpoint) -> str:
+def _none_found(checkpoint: Checkpoint, skipped: Sequence[Skipped]) -> str:
+    if skipped:
+        return f"{checkpoint.path}: no attention weights that can be split; {'; '.join(_left_out((), skipped))}"
     endings = ", ".join(layout.weights[0] for layout in LAYOUTS)
     some = ", ".join(sorted(checkpoint.tensors)[:3])
     return (
         f"{checkpoint.path}: no attention weights among its {len(checkpoint.tensors)} tensors ({some}, …); "
         f"looked for names that end in {endings}"
     )
+
+
+def _left_out(chosen: Iterable[AttentionWeights], skipped: Iterable[Skipped]) -> tuple[str, ...]:
+    """A sentence for every kind of projection that is not shown."""
+    shown = {weights.layout for weights in chosen}
+    positions = [
+        f"content parts only where the layout is {layout.name}; not shown are {', '.join(layout.left_out)}"
+        for layout in LAYOUTS
+        if layout.left_out and layout.name in shown
+    ]
+    names: dict[str, list[str]] = {}
+    for module in skipped:
+        names.setdefault(module.reason, []).append(module.name or "(top level)")
+    return (*positions, *(f"left out, as {reason}: {few(modules)}" for reason, modules in names.items()))
 
 
 def _heads_of_kinds(

@@ -50,7 +50,6 @@ LAYOUTS = (
         ("{parent}.output.dense", "{module}.output.dense", "{module}.proj", "{module}.out"),
     ),
     _separate("to_q", ("to_q", "to_k", "to_v"), ("{module}.to_out.0", "{module}.to_out")),
-    _separate("q", ("q", "k", "v"), ("{module}.o", "{module}.proj_out", "{module}.proj")),
     _separate("q_lin", ("q_lin", "k_lin", "v_lin"), ("{module}.out_lin",)),
     _fused("qkv", ("{module}.proj", "{module}.out_proj")),
     _fused("Wqkv", ("{module}.out_proj", "{module}.Wo")),

@@ -37,7 +37,10 @@ def _print_version(wanted: bool) -> None:
 @app.callback()
 def attnviz(
     version: Annotated[
-        bool, typer.Option("--version", help="Print the version and stop.", callback=_print_version, is_eager=True)
+        bool,
+        typer.Option(
+            "--version", metavar="", help="Print the version and stop.", callback=_print_version, is_eager=True
+        ),
     ] = False,
 ) -> None:
     """See where a DETR detector looks: exact attention of every layer, head and query."""

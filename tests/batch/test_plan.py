@@ -1,6 +1,7 @@
 """Settings and their hash: everything that changes a result changes the hash, and nothing else does."""
 
-from dataclasses import replace
+import json
+from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
@@ -63,6 +64,36 @@ def test_exports_default_to_the_style() -> None:
     only_arrays = BatchSettings(exports=("arrays",))
     assert only_arrays.styles == ()
     assert only_arrays.has_arrays
+
+
+def test_settings_as_plain_data_say_everything() -> None:
+    settings = BatchSettings(Request(kind="encoder", head=1, points=((3, 4),)), per="image", longest_px=400)
+    row = settings.as_row(settings.drawing)
+    assert json.loads(json.dumps(row)) == row
+    assert row["request"] == asdict(Request()) | {
+        "kind": "encoder",
+        "head": "1",
+        "points": [[3.0, 4.0]],
+        "queries": [],
+        "labels": [],
+    }
+    assert row["drawing"] == asdict(DrawingOptions()) | {"contours": [0.25, 0.5, 0.75]}
+    assert (row["shortest_px"], row["longest_px"], row["per"]) == (None, 400, "image")
+
+
+@pytest.mark.parametrize(
+    ("per", "exports"), [("query", ("heatmap",)), ("query", ("overlay", "pair")), ("image", ("contour",))]
+)
+def test_styles_that_cannot_show_decoder_self_attention(per: Any, exports: tuple[str, ...]) -> None:
+    with pytest.raises(ChoiceError, match=rf"{exports[-1]}.* choose overlay .*, or heatmap .* with --per image"):
+        BatchSettings(Request(kind="decoder-self"), exports=exports, per=per)
+    with pytest.raises(ChoiceError, match=exports[-1]):
+        BatchSettings(Request(kind="decoder-self"), DrawingOptions(style=exports[-1]), per=per)  # type: ignore[arg-type]
+
+
+def test_styles_that_show_decoder_self_attention() -> None:
+    BatchSettings(Request(kind="decoder-self"), exports=("overlay", "arrays"))
+    BatchSettings(Request(kind="decoder-self"), exports=("overlay", "heatmap"), per="image")
 
 
 def test_wrong_settings_name_the_right_ones() -> None:

@@ -196,7 +196,7 @@ def test_a_picture_that_has_gone_leaves_its_results(
 def test_nothing_to_show_is_a_row_and_no_failure(run: Runner, out: Path) -> None:
     report = run(request=Request(threshold=1.0, fallback=0))
     assert (report.empty, report.failed, report.written) == (4, 0, 0)
-    assert [row["remark"] for row in rows_in(out)] == ["no object query to show"] * 4
+    assert [bool(row["remark"]) for row in rows_in(out)] == [True] * 4
     assert set(tree(out)) == {"manifest.jsonl"}
     before = times(out)
     assert run(request=Request(threshold=1.0, fallback=0)).empty == 4
@@ -229,7 +229,30 @@ def test_encoder_points_outside_a_picture_are_that_pictures_failure(run: Runner,
 def test_a_request_that_no_picture_can_answer_ends_the_run(request_: Request, run: Runner, out: Path) -> None:
     with pytest.raises(ChoiceError, match=r"no layer|head|no query|no class"):
         run(request=request_)
-    assert tree(out).keys() <= {"manifest.jsonl"}
+    assert not out.exists()
+    out.mkdir()
+    with pytest.raises(ChoiceError):
+        run(request=request_)
+    assert out.is_dir()
+
+
+def test_a_row_says_with_which_settings(run: Runner, out: Path) -> None:
+    request = Request(threshold=0.25, top_k=1, head=2, labels=("cat", "dog"))
+    run(request=request, exports=("pair", "heatmap", "arrays"), drawing=DrawingOptions(cmap="viridis", alpha=0.5))
+    for row in rows_in(out):
+        settings = row["settings"]
+        asked = {"kind": "cross", "layer": -1, "head": "2", "method": "raw", "queries": [], "labels": ["cat", "dog"]}
+        asked |= {"top_k": 1, "threshold": 0.25, "points": [], "direction": "from", "fallback": 3}
+        assert settings["request"] == asked
+        assert (settings["shortest_px"], settings["longest_px"], settings["heads"]) == (64, 96, "4")
+        assert settings["software"].startswith("detr_attnviz ")
+        if row["export"] == "arrays":
+            assert "drawing" not in settings
+        else:
+            assert settings["per"] == "query"
+            drawn = {"style": row["export"], "cmap": "viridis", "alpha": 0.5, "scale": "each", "smooth": "bicubic"}
+            assert drawn.items() <= settings["drawing"].items()
+    assert max(len(line) for line in (out / "manifest.jsonl").read_bytes().splitlines()) < 2000
 
 
 def test_a_style_that_cannot_show_the_maps_keeps_what_was_there(run: Runner, out: Path) -> None:
@@ -380,13 +403,14 @@ def test_a_run_cut_before_its_manifest_leaves_no_mixture(
     def cut(*_: object) -> None:
         raise KeyboardInterrupt
 
-    arrays = {"exports": ("arrays",)}  # files whose sizes do not tell the layer
+    # files whose sizes do not tell the layer
+    arrays = {"exports": ("arrays",), "request": Request(threshold=0.0, top_k=2, layer=1)}
     run(**arrays)
     straight = tree(out)
     with monkeypatch.context() as patch:
         patch.setattr(Manifest, stage, cut)
         with pytest.raises(KeyboardInterrupt):
-            run(request=Request(threshold=0.0, top_k=2, layer=0), **arrays)
+            run(**arrays | {"request": Request(threshold=0.0, top_k=2, layer=0)})
     assert tree(out) != straight
     assert {name: len(data) for name, data in tree(out).items() if name.endswith("npz")} == {
         name: len(data) for name, data in straight.items() if name.endswith("npz")

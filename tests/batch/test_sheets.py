@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from detr_attnviz.batch.sheets import RenderedSheet, render_files
+from detr_attnviz.batch.sheets import FailedPicture, RenderedSheet, render_files
 from detr_attnviz.detector import Detector
 from detr_attnviz.drawing.options import DrawingOptions
-from detr_attnviz.errors import ChoiceError, ImageError, OutputError
+from detr_attnviz.errors import ChoiceError, OutputError
 from detr_attnviz.methods.request import Request
 from tests.batch.conftest import make_pictures, tree
 from tests.tiny import write_picture
@@ -42,7 +42,7 @@ def draw(detector: Detector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
             shortest_px=64,
             longest_px=96,
         )
-        return list(sheets)
+        return [sheet for sheet in sheets if isinstance(sheet, RenderedSheet)]
 
     return draw
 
@@ -111,6 +111,7 @@ def test_output_may_be_a_file_in_a_new_folder(draw: Draw, picture: Path, suffix:
     assert all(path.stat().st_size for path in sheet.files)
     with np.load(sheet.files[1], allow_pickle=False) as arrays:
         np.testing.assert_array_equal(arrays["maps"], sheet.explanation.maps)
+        assert json.loads(str(arrays["README"]))["origin"]["settings"]["request"]["top_k"] == 2
     draw(picture, output=goal)
 
 
@@ -140,10 +141,42 @@ def test_outputs_that_cannot_be(draw: Draw, picture: Path, image_folder: Path, t
         draw(picture, output=tmp_path / "taken" / "sheets")
 
 
-def test_a_bad_picture_is_raised(draw: Draw, tmp_path: Path) -> None:
-    (tmp_path / "bad.png").write_bytes(b"no picture")
-    with pytest.raises(ImageError, match="not a picture"):
-        draw(tmp_path / "bad.png")
+def test_a_bad_picture_is_reported_and_the_rest_is_drawn(
+    detector: Detector, image_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (image_folder / "a.jpeg").write_bytes(b"no picture")
+    make_pictures(image_folder / "small", ("b.png",))
+    with Image.open(image_folder / "a.png") as large:
+        large.resize((30, 20)).save(image_folder / "small" / "b.png")
+    request = Request(kind="encoder", points=((40, 10),))
+    results = list(render_files(detector, [image_folder], request, DrawingOptions(), output=tmp_path / "out"))
+    failed = {one.picture.name: one for one in results if isinstance(one, FailedPicture)}
+    assert failed.keys() == {"a.jpeg", "b.png"}
+    assert len(results) - len(failed) == len(tree(tmp_path / "out")) == 4
+    assert failed["a.jpeg"].error.startswith("not a picture")
+    assert "lies outside the picture" in failed["b.png"].error
+    assert failed["a.jpeg"].as_json() == {"picture": str(image_folder / "a.jpeg"), "error": failed["a.jpeg"].error}
+
+
+def test_too_little_memory_is_the_pictures_failure_and_a_bug_is_none(
+    detector: Detector, picture: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(_: object) -> object:
+        raise error
+
+    monkeypatch.setattr(detector.family, "forward", failing)
+    error: Exception = MemoryError()
+    (failed,) = render_files(detector, [picture], Request(), DrawingOptions())
+    assert isinstance(failed, FailedPicture)
+    assert "not enough memory" in failed.error
+    error = RuntimeError("shapes do not fit")
+    with pytest.raises(RuntimeError, match="shapes do not fit"):
+        list(render_files(detector, [picture], Request(), DrawingOptions()))
+
+
+def test_a_wrong_choice_ends_it(draw: Draw, image_folder: Path) -> None:
+    with pytest.raises(ChoiceError, match="no layer 9"):
+        draw(image_folder, layer=9)
 
 
 def test_sheets_are_drawn_as_they_are_asked_for(detector: Detector, image_folder: Path, tmp_path: Path) -> None:
@@ -154,7 +187,8 @@ def test_sheets_are_drawn_as_they_are_asked_for(detector: Detector, image_folder
 
 def test_nothing_to_show_writes_nothing_and_says_so(draw: Draw, picture: Path) -> None:
     (sheet,) = draw(picture, threshold=1.0, fallback=0)
-    assert (sheet.files, sheet.remark) == ((), "no object query to show")
+    assert sheet.files == ()
+    assert sheet.remark
     assert tree(Path()) == {}
 
 
@@ -165,6 +199,11 @@ def test_a_sheet_as_json(draw: Draw, picture: Path) -> None:
     assert data["files"] == ["cat.decoder.1.cross.overlay.png"]
     assert "threshold 1" in data["remark"]
     assert [row["query"] for row in data["maps"]] == [one.index for one in sheet.explanation.detections]
+    settings = data["maps"][0]["settings"]
+    assert settings["request"]["threshold"] == 1.0
+    assert settings["drawing"]["style"] == "overlay"
+    assert (settings["shortest_px"], settings["longest_px"], settings["heads"]) == (64, 96, "4")
+    assert settings["software"].startswith("detr_attnviz ")
 
 
 def test_the_same_bytes_twice(draw: Draw, picture: Path) -> None:

@@ -20,6 +20,17 @@ def test_files_arrive_and_nothing_else_stays(tmp_path: Path) -> None:
     assert tree(tmp_path) == {"new/out/sub/a.jpg/q1.overlay.png": b"two"}
 
 
+def test_a_folder_that_stayed_empty_goes_if_it_was_made_here(tmp_path: Path) -> None:
+    (tmp_path / "old" / "out").mkdir(parents=True)
+    for out in (tmp_path / "new" / "out", tmp_path / "old" / "out", tmp_path / "old" / "new"):
+        with pytest.raises(ZeroDivisionError), OutputFolder(out):
+            raise ZeroDivisionError
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["old", "out"]
+    with OutputFolder(tmp_path / "new" / "out"):
+        (tmp_path / "new" / "mine.txt").touch()
+    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["mine.txt"]
+
+
 def test_an_interrupted_write_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt

@@ -150,3 +150,25 @@ def test_known_name_that_is_not_on_disk_says_how_to_fetch_it(tmp_path: Path, mon
     zoo.local_path("detr-r50").parent.mkdir(parents=True)
     torch.save({"model": transformer_state()}, zoo.local_path("detr-r50"))
     assert len(inspect("detr-r50").rows) == 5
+
+
+def test_content_parts_are_said_to_be_parts(saved: Callable[..., Path]) -> None:
+    names = ("sa_qcontent_proj", "sa_kcontent_proj", "sa_v_proj", "sa_qpos_proj", "sa_kpos_proj")
+    found = inspect(saved({f"decoder.layers.0.{name}.weight": torch.randn(4, 4) for name in names}), nheads=2)
+    assert [row.module for row in found.rows] == ["decoder.layers.0.sa_content"]
+    assert len(found.rows[0].per_head) == 2
+    assert found.notes == (
+        "content parts only where the layout is sa_qcontent_proj …; not shown are sa_qpos_proj, sa_kpos_proj",
+    )
+
+
+def test_modules_that_cannot_be_split_are_listed(saved: Callable[..., Path]) -> None:
+    fused = {f"h.{number}.attn.query_key_value.weight": torch.randn(12, 4) for number in range(14)}
+    found = inspect(saved({**fused, "encoder.attn.qkv.weight": torch.randn(12, 4)}), nheads=2)
+    assert [row.module for row in found.rows] == ["encoder.attn"]
+    (note,) = found.notes
+    assert note.startswith("left out, as query_key_value is in thirds in some models")
+    assert "h.0.attn, h.1.attn, h.2.attn" in note
+    assert "and 2 more" in note
+    with pytest.raises(CheckpointError, match=r"no attention weights that can be split; left out, as .*: h\.0\.attn"):
+        inspect(saved(fused))

@@ -24,7 +24,7 @@ class Outcome:
 
     @property
     def data(self) -> Any:
-        return json.loads(self.out)
+        return json.loads(self.out, parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))
 
 
 Attnviz = Callable[..., Outcome]

@@ -71,8 +71,10 @@ def test_json_is_all_there_is_on_stdout(batch: Any, photos: Path) -> None:
     assert counts == {"pictures": 4, "written": 6, "skipped": 0, "empty": 0, "failed": 1}
     assert data["failures"][0]["picture"] == "b.jpg"
     assert data["provenance"]["checkpoint"] == "tiny.pth"
+    assert data["settings"]["request"]["top_k"] == 2
     lines = Path(data["manifest"]).read_text().splitlines()
     assert sum("error" in json.loads(line) for line in lines) == 1
+    assert json.loads(lines[0])["settings"]["request"]["top_k"] == 2
 
 
 def test_failures_are_listed_and_the_exit_code_says_so(batch: Any, photos: Path) -> None:
@@ -105,6 +107,11 @@ def test_without_fallback_a_sure_detection_is_needed(batch: Any, tmp_path: Path)
     assert written(tmp_path / "out") == {"manifest.jsonl"}
 
 
+def test_decoder_self_attention_as_a_matrix(batch: Any, tmp_path: Path) -> None:
+    assert batch("--kind", "decoder-self", "--export", "heatmap", "--per", "image").code == 0
+    assert "a.png.heatmap.png" in written(tmp_path / "out")
+
+
 def test_encoder_points(batch: Any, tmp_path: Path) -> None:
     assert batch("--kind", "encoder", "--point", "10,20").code == 0
     assert "sub/a.jpg/p0_10,20.overlay.png" in written(tmp_path / "out")
@@ -116,13 +123,16 @@ def test_encoder_points(batch: Any, tmp_path: Path) -> None:
         (("--layer", 9), "no layer 9"),
         (("--export", "svg"), "exports are overlay, heatmap, pair, contour, arrays"),
         (("--label", "zebra"), "no class 'zebra'"),
+        (("--kind", "decoder-self", "--export", "heatmap"), "heatmap (the matrix of all) with --per image"),
+        (("--kind", "decoder-self", "--style", "pair", "--per", "image"), "choose overlay (boxes by weight)"),
     ],
 )
-def test_wrong_choices_are_one_line(batch: Any, args: tuple[object, ...], message: str) -> None:
+def test_wrong_choices_are_one_line(batch: Any, tmp_path: Path, args: tuple[object, ...], message: str) -> None:
     outcome = batch(*args)
     assert outcome.code == 1
     assert outcome.out == ""
     assert message in outcome.err.splitlines()[-1]
+    assert not (tmp_path / "out").exists()
 
 
 def test_inputs_that_are_not_there(batch: Any, tmp_path: Path) -> None:

@@ -38,7 +38,9 @@ def test_list_says_what_is_on_disk(columns: int) -> None:
     zoo.local_path("detr-r101").touch()
     out, err = run(columns=columns)
     lines = {line.split()[0]: line for line in out.splitlines()[2:]}
-    assert lines.keys() == {entry.name for entry in zoo.known()}
+    assert lines.keys() - {"shapes"} == {"demo", *(entry.name for entry in zoo.known())}
+    assert " yes" in lines["demo"]
+    assert "comes with the package" in lines["demo"]
     assert " yes" in lines["detr-r101"]
     assert " no" in lines["detr-r50"]
     assert "43.5" in lines["detr-r101"]
@@ -48,9 +50,11 @@ def test_list_says_what_is_on_disk(columns: int) -> None:
 
 def test_list_as_json() -> None:
     rows = json.loads(run("--json")[0])
-    assert [row["name"] for row in rows] == [entry.name for entry in zoo.known()]
-    assert rows[1]["dilation"] is True
-    assert rows[0]["on_disk"] is False
+    assert [row["name"] for row in rows] == ["demo", *(entry.name for entry in zoo.known())]
+    assert len({tuple(row) for row in rows}) == 1
+    assert (rows[0]["url"], rows[0]["path"]) == (None, str(zoo.DEMO_PATH))
+    assert rows[2]["dilation"] is True
+    assert rows[1]["on_disk"] is False
 
 
 def test_download_prints_the_path(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -63,6 +67,20 @@ def test_download_prints_the_path(monkeypatch: pytest.MonkeyPatch) -> None:
         out, err = run("download", "detr-r50", "--json")
     assert "was on disk already" in err
     assert json.loads(out)["path"] == str(zoo.local_path("detr-r50"))
+
+
+def test_demo_needs_no_download() -> None:
+    out, err = run("download", "demo")
+    assert (out.strip(), "comes with the package and needs no download" in err) == (str(zoo.DEMO_PATH), True)
+    assert json.loads(run("download", "demo", "--json")[0])["path"] == str(zoo.DEMO_PATH)
+
+
+def test_json_before_download_is_a_usage_error() -> None:
+    result = CliRunner(env={"COLUMNS": "200", "TERM": "dumb"}).invoke(
+        app, ["checkpoints", "--json", "download", "demo"]
+    )
+    assert result.exit_code == 2
+    assert "attnviz checkpoints download NAME --json" in result.stderr
 
 
 def test_download_of_an_unknown_name() -> None:

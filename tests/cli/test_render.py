@@ -5,9 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from tests.cli.conftest import Attnviz
+from tests.tiny import tiny_model
 
 SMALL = ("--shortest-px", 128, "--longest-px", 192)
 
@@ -129,6 +131,7 @@ def test_demo_weights_say_how_to_get_real_ones(attnviz: Attnviz, picture: Path) 
         (["--point", "1,1"], 2, "belongs to --kind encoder"),
         (["--kind", "encoder", "--point", "1;1"], 2, "such as 320,240"),
         (["--query", 1, "--top-k", 2], 2, "names the queries outright"),
+        (["--kind", "decoder-self", "--style", "pair"], 1, r"choose overlay \(boxes by weight\), or heatmap"),
         (["--threshold", 7], 2, "threshold.*less than or equal to 1|threshold.*0.0<=x<=1.0"),
         (["--style", "oil"], 2, "oil"),
     ],
@@ -144,6 +147,87 @@ def test_bad_choices_are_one_clear_line(
     if code == 1:
         assert len([line for line in done.err.splitlines() if "assumed" not in line]) == 1
     assert picture.read_bytes() == before
+
+
+@pytest.fixture
+def three(picture: Path) -> tuple[Path, Path, Path]:
+    """Two pictures with a bad one between them."""
+    bad, last = picture.with_name("bad\n.png"), picture.with_name("third.png")
+    bad.write_bytes(b"no picture")
+    last.write_bytes(picture.read_bytes())
+    return picture, bad, last
+
+
+def test_a_bad_picture_among_several(attnviz: Attnviz, tiny_checkpoint: Path, three: tuple[Path, ...]) -> None:
+    done = attnviz("render", *three, "-c", tiny_checkpoint, *SMALL, "-o", "out", "--query", 1)
+    assert done.code == 1
+    assert done.out.count("wrote ") == len(list(Path("out").iterdir())) == 2
+    assert [line for line in done.err.splitlines() if "assumed" not in line] == [
+        f"attnviz: {three[0].parent}/bad\\n.png: not a picture that can be read; give a JPEG, PNG, WebP, TIFF or BMP file"
+    ]
+
+
+def test_a_bad_picture_in_json(attnviz: Attnviz, tiny_checkpoint: Path, three: tuple[Path, ...]) -> None:
+    done = attnviz("render", *three, "-c", tiny_checkpoint, *SMALL, "-o", "out", "--query", 1, "--json")
+    assert done.code == 1
+    first, bad, last = done.data["pictures"]
+    assert first["files"] != last["files"]
+    assert bad.keys() == {"picture", "error"}
+    assert bad["picture"] == str(three[1])
+    done = attnviz("render", three[1], "-c", tiny_checkpoint, "--json")
+    assert (done.code, len(done.data["pictures"])) == (1, 1)
+
+
+def test_a_folder_and_a_list(attnviz: Attnviz, tiny_checkpoint: Path, picture: Path) -> None:
+    Path("list.txt").write_text("pictures/street.png\n")
+    for given in ("pictures", "pictures/*.png", "@list.txt"):
+        done = attnviz("render", given, "-c", tiny_checkpoint, *SMALL, "-o", "out", "--json")
+        assert [shown["picture"] for shown in done.data["pictures"]] == ["pictures/street.png"]
+
+
+def test_json_says_with_which_settings(attnviz: Attnviz, tiny_checkpoint: Path, picture: Path) -> None:
+    options = ("--top-k", 1, "--threshold", 0.25, "--style", "contour", "--cmap", "viridis", "--head", 3)
+    done = attnviz("render", picture, "-c", tiny_checkpoint, *SMALL, *options, "--json")
+    settings = done.data["pictures"][0]["maps"][0]["settings"]
+    asked = {"kind": "cross", "layer": -1, "head": "3", "top_k": 1, "threshold": 0.25, "fallback": 3}
+    assert asked.items() <= settings["request"].items()
+    assert {"style": "contour", "cmap": "viridis", "alpha": 0.8}.items() <= settings["drawing"].items()
+    assert (settings["shortest_px"], settings["longest_px"], settings["dilation"]) == (128, 192, "False")
+    assert "assumed" in settings["assumed"]
+
+
+def test_nothing_to_show_prints_no_table(attnviz: Attnviz, tiny_checkpoint: Path, picture: Path) -> None:
+    done = attnviz("render", picture, "-c", tiny_checkpoint, *SMALL, "--threshold", 1, "--fallback", 0)
+    assert (done.code, done.out) == (0, "")
+    assert "street.png: " in done.err
+    assert "--threshold" in done.err.splitlines()[-1]
+
+
+def test_scores_that_are_not_numbers(attnviz: Attnviz, picture: Path) -> None:
+    state = tiny_model().state_dict()
+    state["class_embed.bias"][:] = torch.nan
+    torch.save({"model": state}, "nan.pth")
+    done = attnviz("render", picture, "-c", "nan.pth", *SMALL, "--query", 2, "-o", "x.png")
+    assert done.code == 0
+    assert re.search(r"\b2 .* – ", done.out)
+    assert "nan" not in done.out
+    done = attnviz("render", picture, "-c", "nan.pth", *SMALL, "--query", 2, "-o", "x.png", "--json")
+    assert done.data["pictures"][0]["maps"][0]["score"] is None
+    done = attnviz("batch", "pictures", "-c", "nan.pth", *SMALL, "--query", 2, "-o", "out", "--json")
+    assert (done.code, done.data["written"]) == (0, 1)
+
+
+@pytest.mark.parametrize("command", ["render", "batch", "verify"])
+def test_averaged_weights(attnviz: Attnviz, picture: Path, command: str) -> None:
+    torch.save({"model": tiny_model().state_dict(), "model_ema": tiny_model().state_dict()}, "both.pth")
+    output = () if command == "verify" else ("-o", "out")
+    for weights, words in (("model", "plain"), ("ema", "averaged (EMA)")):
+        done = attnviz(command, picture, "-c", "both.pth", *SMALL, *output, "--weights", weights)
+        assert done.code == 0, done.err
+        assert f"{words} weights taken from" in done.err
+    torch.save({"model": tiny_model().state_dict()}, "plain.pth")
+    done = attnviz(command, picture, "-c", "plain.pth", *output, "--weights", "ema")
+    assert (done.code, "no averaged (EMA) weights" in done.err) == (1, True)
 
 
 def test_missing_picture_and_checkpoint(attnviz: Attnviz, tiny_checkpoint: Path) -> None:

@@ -24,6 +24,15 @@ def test_fail(attnviz: Attnviz, tiny_checkpoint: Path, picture: Path, monkeypatc
     assert "FAIL" in done.out
 
 
+def test_json_has_null_for_what_is_not_a_number(
+    attnviz: Attnviz, tiny_checkpoint: Path, picture: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right = DenseRecord.map
+    monkeypatch.setattr(DenseRecord, "map", lambda self, *args: right(self, *args) * float("nan"))
+    done = attnviz("verify", picture, "-c", tiny_checkpoint, "--json")
+    assert (done.code, done.data["sites"][0]["difference"]) == (1, None)
+
+
 def test_json(attnviz: Attnviz, tiny_checkpoint: Path, picture: Path) -> None:
     done = attnviz("verify", picture, "-c", tiny_checkpoint, "--json")
     assert done.data["passed"] is True
