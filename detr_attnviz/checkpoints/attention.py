@@ -147,7 +147,7 @@ def _biases(
     rows = [weight.shape[0] for weight in weights]
     if biases[0] is None or biases[0].shape != (sum(rows),):
         return None, None, None
-    q, k, v = biases[0].split(rows)  # type: ignore[no-untyped-call]
+    q, k, v = biases[0].split(rows)
     return q, k, v
 
 

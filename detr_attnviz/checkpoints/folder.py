@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from detr_attnviz.errors import CheckpointError, UnsafeCheckpointError
+from detr_attnviz.errors import CheckpointError, UnsafeCheckpointError, few
 
 FOLDER_FILES = (
     "model.safetensors",
@@ -49,7 +49,10 @@ def configs_beside(path: Path) -> dict[str, object]:
 def _shards(index: Path) -> list[Path]:
     weight_map = _json_object(index).get("weight_map")
     if not isinstance(weight_map, dict) or not weight_map:
-        raise CheckpointError(f"{index}: no weight_map in this index; expected tensor names and their shard files")
+        raise CheckpointError(
+            f"{index}: no weight_map in this index; expected tensor names and their shard files; "
+            "fetch the whole folder again"
+        )
     names = sorted({str(name) for name in weight_map.values()})
     strange = [name for name in names if name in ("", ".", "..") or set(name) & set("/\\:\0")]
     if strange:
@@ -58,7 +61,9 @@ def _shards(index: Path) -> list[Path]:
         )
     missing = [name for name in names if not (index.parent / name).is_file()]
     if missing:
-        raise CheckpointError(f"{index}: {len(missing)} of {len(names)} shards are missing ({', '.join(missing[:5])})")
+        raise CheckpointError(
+            f"{index}: {len(missing)} of {len(names)} shards are missing ({few(missing)}); fetch the whole folder again"
+        )
     return [index.parent / name for name in names]
 
 
@@ -66,7 +71,9 @@ def _json_object(path: Path) -> dict[str, object]:
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path}: not readable as JSON ({error})") from None
+        raise CheckpointError(f"{path}: not readable as JSON ({error}); correct it, or fetch it again") from None
     if not isinstance(value, dict):
-        raise CheckpointError(f"{path}: holds a JSON {type(value).__name__}; expected an object")
+        raise CheckpointError(
+            f"{path}: holds a JSON {type(value).__name__}; expected an object; correct it, or fetch it again"
+        )
     return value

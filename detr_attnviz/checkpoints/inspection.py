@@ -50,7 +50,9 @@ class Inspection:
 def inspect(
     path: str | Path, *, module: str | None = None, layer: int | None = None, nheads: int | None = None
 ) -> Inspection:
-    """Read a checkpoint of any model and describe the attention weights in it.
+    """Read a checkpoint of any model and describe the attention weights in it that can be split with certainty.
+
+    ``path`` may be a known name; nothing is fetched. What is left out is named in ``notes``.
 
     Args:
         module: a glob over module names, such as ``*decoder*multihead_attn``; also a name's end without wildcards.
@@ -58,7 +60,7 @@ def inspect(
         nheads: the number of heads, where the checkpoint does not tell it.
 
     Raises:
-        CheckpointError: it cannot be read, or holds no attention weights.
+        CheckpointError: it cannot be found or read, or holds no attention weights that can be split.
         ChoiceError: no such module or layer, or heads that divide no module's rows.
     """
     checkpoint = read(locate(path, may_fetch=False)[1])

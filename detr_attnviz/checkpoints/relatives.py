@@ -73,5 +73,5 @@ def refuse_relative(keys: Iterable[str], args: Mapping[str, object] | None = Non
         name, evidence = relative
         raise CheckpointError(
             f"this looks like {name}, not DETR (by {evidence}); expected DETR with plain multi-head attention. "
-            "attnviz inspect-weights reads the attention weights of any model"
+            "attnviz inspect-weights shows the attention weights of many other models"
         )

@@ -14,7 +14,7 @@ from PIL import Image
 from detr_attnviz.batch.manifest import Manifest
 from detr_attnviz.batch.plan import BatchSettings
 from detr_attnviz.batch.run import BatchReport, run_batch
-from detr_attnviz.batch.sheets import render_files
+from detr_attnviz.batch.sheets import RenderedSheet, render_files
 from detr_attnviz.batch.write import OutputFolder
 from detr_attnviz.detector import Detector
 from detr_attnviz.drawing.options import DrawingOptions
@@ -82,6 +82,7 @@ def test_maps_equal_those_of_render(
         longest_px=settings.longest_px,
     )
     for name, sheet in zip(PICTURES, sheets, strict=True):
+        assert isinstance(sheet, RenderedSheet)
         with np.load(out / f"{name}.npz", allow_pickle=False) as arrays:
             np.testing.assert_array_equal(arrays["maps"], sheet.explanation.maps)
             assert arrays["queries"].tolist() == [one.index for one in sheet.explanation.detections]

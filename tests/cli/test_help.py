@@ -1,5 +1,7 @@
 """Help that reads well on a narrow terminal."""
 
+import re
+
 import pytest
 
 from tests.cli.conftest import Attnviz
@@ -18,7 +20,7 @@ def test_help_fits_and_names_values_in_words(attnviz: Attnviz, command: str) -> 
     lines = done.out.splitlines()
     assert max(map(len, lines)) <= 80
     options = [line for line in lines if line.startswith("│") and "--" in line and "--help" not in line]
-    assert [line for line in options if "<" in line] == []
+    assert [line for line in options if re.search("<[a-z]", line)] == []
 
 
 @pytest.mark.parametrize("command", ["render", "batch"])

@@ -162,9 +162,8 @@ def test_a_bad_picture_among_several(attnviz: Attnviz, tiny_checkpoint: Path, th
     done = attnviz("render", *three, "-c", tiny_checkpoint, *SMALL, "-o", "out", "--query", 1)
     assert done.code == 1
     assert done.out.count("wrote ") == len(list(Path("out").iterdir())) == 2
-    assert [line for line in done.err.splitlines() if "assumed" not in line] == [
-        f"attnviz: {three[0].parent}/bad\\n.png: not a picture that can be read; give a JPEG, PNG, WebP, TIFF or BMP file"
-    ]
+    (line,) = [line for line in done.err.splitlines() if "assumed" not in line]
+    assert line.startswith(f"attnviz: {three[0].parent}/bad\\n.png: not a picture that can be read")
 
 
 def test_a_bad_picture_in_json(attnviz: Attnviz, tiny_checkpoint: Path, three: tuple[Path, ...]) -> None:
