@@ -1,4 +1,4 @@
-"""`attnviz inspect-weights`: the attention weights of any checkpoint, split into Wq, Wk, Wv, by numbers."""
+"""`attnviz inspect-weights`: attention weights of many kinds of checkpoint, split into Wq, Wk, Wv, by numbers."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,7 +11,12 @@ if TYPE_CHECKING:
     from detr_attnviz.checkpoints.attention import AttentionWeights
     from detr_attnviz.checkpoints.inspection import Panel
 
-Ckpt = Annotated[str, typer.Argument(metavar="CKPT", help="A checkpoint file or folder, a known name, or demo.")]
+Ckpt = Annotated[
+    str,
+    typer.Argument(
+        metavar="CKPT", help="A checkpoint file or folder, or a known name (demo, detr-r50 …); ./demo means the folder."
+    ),
+]
 ModuleGlob = Annotated[
     str | None, typer.Option("--module", metavar="GLOB", help="Only modules whose name matches this glob.")
 ]
@@ -39,7 +44,10 @@ def inspect_weights(
     export: Export = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show the attention weights in a checkpoint of any model: shapes, norms, ranks, heads."""
+    """Show a checkpoint's attention weights, split into Wq, Wk and Wv: shapes, norms, ranks, heads.
+
+    Many kinds of model are known, DETR or not. What cannot be split with certainty is left out and named.
+    """
     from detr_attnviz.checkpoints.inspection import inspect
     from detr_attnviz.cli import weights_report
 
