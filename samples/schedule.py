@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-SHIPPED_PX = 384
+SHIPPED_PX = 336
 _WARM_UP_STEPS = 100
 
 
