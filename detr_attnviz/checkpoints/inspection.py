@@ -2,11 +2,13 @@
 
 import fnmatch
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from detr_attnviz.checkpoints import zoo
 from detr_attnviz.checkpoints.attention import AttentionKind, AttentionWeights, Skipped, survey
@@ -69,7 +71,8 @@ def inspect(
         raise CheckpointError(_none_found(checkpoint, skipped))
     chosen = of_layer(matching(found, module), layer)
     heads, notes = _heads_of_kinds(checkpoint, chosen, nheads)
-    rows = tuple(module_stats(weights, heads.get(weights.kind)) for weights in chosen)
+    with _one_thread():
+        rows = tuple(module_stats(weights, heads.get(weights.kind)) for weights in chosen)
     undivided = [row.module for row in rows if row.heads is None and heads.get(row.kind)]
     if undivided:
         notes = (*notes, f"heads do not divide the rows of {', '.join(undivided[:3])}: no per-head numbers there")
@@ -120,6 +123,17 @@ def of_layer(found: Sequence[AttentionWeights], layer: int | None) -> tuple[Atte
         known = f"layers are 0–{longest - 1}, or -1 for the last" if longest else "no module's name has a layer number"
         raise ChoiceError(f"there is no layer {layer}; {known}")
     return chosen
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Hundreds of small decompositions: on a busy machine, threads that wait for each other take ten times as long."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _stack(weights: AttentionWeights) -> str:
