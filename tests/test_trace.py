@@ -218,6 +218,21 @@ def test_unknown_tensors_inside_the_detector_are_refused_and_others_said(tmp_pat
         av.load(tmp_path / "inside.pth", device="cpu", nheads=4)
 
 
+def test_too_few_class_names_are_said_and_used(tmp_path: Path) -> None:
+    torch.save(tiny_model(classes=91).state_dict(), tmp_path / "x.pth")
+    detector = av.load(tmp_path / "x.pth", device="cpu", nheads=4, dilation=False, classes=["thing"])
+    assert detector.notes == ("1 names for 91 classes: ids from 1 on are called class N",)
+    assert detector.class_names == ("thing",)
+
+
+def test_what_is_wrong_with_tensors_comes_with_the_files_name(tmp_path: Path) -> None:
+    whole = tiny_model(decoder_layers=3).state_dict()
+    state = {name: value for name, value in whole.items() if "decoder.layers.1" not in name}
+    torch.save(state, tmp_path / "torn.pth")
+    with pytest.raises(CheckpointError, match=r"torn\.pth: .*decoder\.layers\.1 missing.*not whole"):
+        av.load(tmp_path / "torn.pth", device="cpu")
+
+
 def test_averaged_weights_can_be_chosen(tmp_path: Path) -> None:
     plain, averaged = tiny_model(), tiny_model()
     averaged.class_embed.bias.data.add_(1.0)

@@ -199,7 +199,7 @@ def _list_source(given: str) -> _Source:
         with open(given, "rb") as file:
             for line in file:
                 name = os.fsdecode(line.removeprefix(b"\xef\xbb\xbf").rstrip(b"\r\n"))
-                if name:
+                if name and not name.startswith("#"):
                     yield os.path.join(folder, name)
 
     base = _shared_folder(os.path.dirname(_absolute(path)) for path in paths())

@@ -33,7 +33,8 @@ Status = Literal["written", "skipped", "empty", "failed"]
 class Outcome:
     """What became of one picture: "empty" is nothing to show in it, "skipped" is done by an earlier run.
 
-    ``is_unsure`` when no detection reached the threshold and the best were drawn instead.
+    ``is_unsure`` when no detection reached the threshold and the best were drawn instead; ``replaced`` counts the
+    files of other settings that made room.
     """
 
     picture: Picture
@@ -41,6 +42,7 @@ class Outcome:
     files: int = 0
     error: str = ""
     is_unsure: bool = False
+    replaced: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,7 @@ class BatchReport:
     written: int = 0
     skipped: int = 0
     unsure: int = 0
+    replaced: int = 0
     empty: int = 0
     failed: int = 0
     failures: tuple[Outcome, ...] = ()
@@ -69,6 +72,7 @@ class BatchReport:
             self.written + outcome.files,
             self.skipped + (outcome.status == "skipped"),
             self.unsure + outcome.is_unsure,
+            self.replaced + outcome.replaced,
             self.empty + (outcome.status == "empty"),
             self.failed + (outcome.status == "failed"),
             failures,
@@ -130,7 +134,7 @@ class _Run:
                 yield Outcome(picture, "empty" if known[0]["file"] is None else "skipped")
                 continue
             try:
-                yield self._make(picture, state)
+                yield replace(self._make(picture, state), replaced=self._others(known))
             except OF_A_PICTURE as error:
                 yield self._fail(picture, state, known, of_this_picture(error))
 
@@ -146,6 +150,10 @@ class _Run:
         self.manifest.put(picture.location, rows or [empty])
         is_unsure = bool(rows and self._remark(explanation))
         return Outcome(picture, "written" if rows else "empty", len(rows), is_unsure=is_unsure)
+
+    def _others(self, known: list[Row]) -> int:
+        """Files that an earlier run made of the picture with other settings."""
+        return sum(bool(row.get("file")) and row.get("settings_hash") != self.settings_hash for row in known)
 
     def _explain(self, picture: Picture) -> Explanation:
         """The maps, as ``render`` shows them; the picture is called by its location, wherever the inputs lie."""

@@ -156,23 +156,24 @@ class _Target:
 
         Raises: ChoiceError when it is the picture itself, OutputError when the folder cannot be made.
         """
+        folder = self.folder if self.file else self.folder / Path(picture.location).parent
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise OutputError(f"cannot make the folder {self.folder}: {reason_of(error)}") from error
+            raise OutputError(f"cannot make the folder {folder}: {reason_of(error)}") from error
         if self.file is None:
-            return self._free_name(picture, explanation, style, mark)
+            return _free_name(folder, picture, explanation, style, mark)
         if self.file.exists() and os.path.samefile(self.file, picture.path):
             raise ChoiceError(f"{self.file} is the picture itself, which is never overwritten: give another name")
         return self.file
 
-    def _free_name(self, picture: Picture, explanation: Explanation, style: str, mark: str) -> Path:
-        for number in count(1):
-            name = sheet_file(picture.path.stem, explanation.site, explanation.head, style, number)
-            path = self.folder / name
-            if not os.path.lexists(path) or _is_same_sheet(path, picture, mark):
-                return path
-        raise AssertionError("unreachable")
+
+def _free_name(folder: Path, picture: Picture, explanation: Explanation, style: str, mark: str) -> Path:
+    for number in count(1):
+        path = folder / sheet_file(picture.path.stem, explanation.site, explanation.head, style, number)
+        if not os.path.lexists(path) or _is_same_sheet(path, picture, mark):
+            return path
+    raise AssertionError("unreachable")
 
 
 def _is_same_sheet(path: Path, picture: Picture, mark: str) -> bool:

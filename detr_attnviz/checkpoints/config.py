@@ -92,17 +92,18 @@ def infer(
     file_name: str,
     nheads: int | None = None,
     dilation: bool | None = None,
+    class_names: tuple[str, ...] | None = None,
 ) -> DetrConfig:
     """The architecture of a checkpoint under official keys.
 
     Args:
         args: what the file says about itself (``Checkpoint.args``).
         file_name: its name, which tells heads and dilation if it is an official one.
-        nheads, dilation: explicit choices of the user, which win over everything.
+        nheads, dilation, class_names: explicit choices of the user, which win over everything.
 
     Raises:
         CheckpointError: another model, tensors missing, or shapes that contradict each other; all are named.
-        ChoiceError: ``nheads`` does not divide the width.
+        ChoiceError: ``nheads`` does not divide the width, or there are more names than classes.
     """
     refuse_relative((), args)
     found = shapes.read(renamed.tensors)
@@ -110,7 +111,12 @@ def infer(
     notes: list[str] = []
     heads = _heads(found.width, args, official, nheads, notes)
     dilated = _dilation(args, official, dilation, notes)
-    names = _class_names(found.classes, args, renamed.dialect, official, notes)
+    if class_names is None:
+        names = _class_names(found.classes, args, renamed.dialect, official, notes)
+    else:
+        names = check_class_names(class_names, found.classes)
+        if len(names) < found.classes:
+            notes.append(f"{len(names)} names for {found.classes} classes: ids from {len(names)} on are called class N")
     notebook = renamed.dialect == "notebook"
     preparation = saved_preparation(args, notes)
     return DetrConfig(
@@ -140,6 +146,19 @@ def infer(
         std=preparation.std,
         assumed=tuple(notes),
     )
+
+
+def check_class_names(names: tuple[str, ...], classes: int) -> tuple[str, ...]:
+    """``names``, unless they are too many.
+
+    Raises:
+        ChoiceError: there are more names than classes.
+    """
+    if len(names) > classes:
+        raise ChoiceError(
+            f"{len(names)} class names were given for a checkpoint of {classes} classes (ids 0–{classes - 1})"
+        )
+    return names
 
 
 def _heads(

@@ -12,6 +12,8 @@ from detr_attnviz.checkpoints.tensors import TensorFileError, save_tensors
 from detr_attnviz.errors import OutputError
 from detr_attnviz.files import reason_of, whole
 
+Writer = Callable[[Path, Mapping[str, Tensor]], None]
+
 
 def export(path: str | Path, modules: Iterable[AttentionWeights]) -> int:
     """Write the modules' split weights as ``.safetensors``, ``.npz`` or ``.pth``, whole or not at all; return how many.
@@ -23,11 +25,7 @@ def export(path: str | Path, modules: Iterable[AttentionWeights]) -> int:
         OutputError: another suffix, or the file cannot be written.
     """
     path = Path(path)
-    write = WRITERS.get(path.suffix.lower())
-    if write is None:
-        raise OutputError(
-            f"{path}: cannot export to {path.suffix or 'a name without suffix'}; use {', '.join(WRITERS)}"
-        )
+    write = writer_for(path)
     tensors = named_parts(modules)
     with whole(path) as draft:
         try:
@@ -35,6 +33,20 @@ def export(path: str | Path, modules: Iterable[AttentionWeights]) -> int:
         except (TensorFileError, RuntimeError) as error:
             raise OutputError(f"cannot write {path}: {_reason(error)}; make room, or write to another disk") from error
     return len(tensors)
+
+
+def writer_for(path: Path) -> Writer:
+    """What writes files of this suffix.
+
+    Raises:
+        OutputError: nothing does.
+    """
+    write = WRITERS.get(path.suffix.lower())
+    if write is None:
+        raise OutputError(
+            f"{path}: cannot export to {path.suffix or 'a name without suffix'}; use {', '.join(WRITERS)}"
+        )
+    return write
 
 
 def named_parts(modules: Iterable[AttentionWeights]) -> dict[str, Tensor]:
@@ -67,7 +79,7 @@ def _reason(error: BaseException) -> str:
     return " ".join(str(error).split())
 
 
-WRITERS: Mapping[str, Callable[[Path, Mapping[str, Tensor]], None]] = {
+WRITERS: Mapping[str, Writer] = {
     ".safetensors": save_tensors,
     ".npz": _write_npz,
     ".pth": _write_pth,

@@ -80,7 +80,7 @@ def read(tensors: Mapping[str, Tensor]) -> Sizes:
     wrong += _contradictions(shapes, sizes)
     if wrong:
         more = f" and {len(wrong) - 8} more" if len(wrong) > 8 else ""
-        raise CheckpointError(f"shapes that contradict each other: {'; '.join(wrong[:8])}{more}")
+        raise CheckpointError(f"tensors that do not make one model: {'; '.join(wrong[:8])}{more}")
     return sizes
 
 
@@ -88,7 +88,8 @@ def _count(shapes: Shapes, prefix: str, wrong: list[str]) -> int:
     """How many numbered parts lie under ``prefix``; their numbers must run from 0 without a gap."""
     numbers = {int(name[len(prefix) :].partition(".")[0]) for name in shapes if name.startswith(prefix)}
     if gaps := sorted(set(range(max(numbers, default=-1) + 1)) - numbers):
-        wrong.append(f"{prefix}N lacks {', '.join(map(str, gaps))} below {max(numbers)}")
+        missing = ", ".join(f"{prefix}{gap}" for gap in gaps)
+        wrong.append(f"{missing} missing, although {prefix}{max(numbers)} is there: the file is not whole")
     return len(numbers)
 
 

@@ -121,7 +121,7 @@ def _as_json(report: "BatchReport", output: Path) -> dict[str, Any]:
     failures = [{"picture": one.picture.location, "error": one.error} for one in report.failures]
     counts = {
         name: getattr(report, name)
-        for name in ("pictures", "written", "skipped", "unsure", "empty", "failed", "seconds")
+        for name in ("pictures", "written", "skipped", "unsure", "replaced", "empty", "failed", "seconds")
     }
     return {"manifest": str(output / "manifest.jsonl"), **counts, "failures": failures}
 
@@ -139,6 +139,10 @@ def _print(report: "BatchReport", output: Path, threshold: float) -> None:
     console.print(f"{_number(report.pictures, 'picture')}: {wrote}")
     if report.skipped:
         console.print(f"done before and left as they are: {_number(report.skipped, 'picture')}")
+    if report.replaced:
+        console.print(
+            f"{_number(report.replaced, 'file')} made with other settings made room for them (another -o keeps both)"
+        )
     if report.unsure:
         best = f"no detection reaches {threshold:g}, so the best were drawn instead (--fallback 0 leaves them out)"
         console.print(f"in {_number(report.unsure, 'picture')} {best}")

@@ -48,9 +48,12 @@ def inspect_weights(
 
     Many kinds of model are known, DETR or not. What cannot be split with certainty is left out and named.
     """
+    from detr_attnviz.checkpoints.export import writer_for
     from detr_attnviz.checkpoints.inspection import inspect
     from detr_attnviz.cli import weights_report
 
+    if export is not None:
+        writer_for(export)
     found = inspect(ckpt, module=module, layer=layer, nheads=nheads)
     if as_json:
         weights_report.print_data(found)

@@ -63,7 +63,12 @@ def render(
         shortest_px=model.shortest_px,
         longest_px=model.longest_px,
     )
-    shown = [_show(result, as_json) for result in results]
+    shown: list[dict[str, Any]] = []
+    try:
+        shown.extend(_show(result, as_json) for result in results)
+    except KeyboardInterrupt:
+        say(f"stopped after {len(shown)} of the pictures")
+        raise typer.Exit(130) from None
     if as_json:
         print_json({"provenance": detector.provenance, "notes": detector.notes, "pictures": shown})
     raise typer.Exit(1 if any("error" in one for one in shown) else 0)

@@ -25,7 +25,10 @@ def print_sheet(sheet: "RenderedSheet") -> None:
 
 def _maps(sheet: "RenderedSheet") -> Table:
     explanation = sheet.explanation
-    table = Table(title=f"{explanation.site}, head {explanation.head}", title_justify="left", box=None, pad_edge=False)
+    where = escape(one_line(str(sheet.picture)))
+    table = Table(
+        title=f"{where}: {explanation.site}, head {explanation.head}", title_justify="left", box=None, pad_edge=False
+    )
     is_encoder = explanation.kind == "encoder"
     for name in ("point",) if is_encoder else ("query", "label", "score", "box (pixels)"):
         table.add_column(name, justify="left" if name == "label" else "right")

@@ -18,8 +18,9 @@ from detr_attnviz.grid import Grid
 Smooth = Literal["bicubic", "bilinear", "nearest"]
 
 _RESAMPLING = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
-# How opacity rises from the part of ``alpha`` that dims the picture to all of it; chosen by eye on photographs.
-_FLOOR, _GAMMA = 0.35, 0.8
+# Opacity is ``alpha`` times attention to this power: below 1, so that weak attention is seen too; chosen by eye on
+# sharp cross-attention and on diffuse encoder maps.
+_GAMMA = 0.6
 _NO_DATA = ((150, 150, 150), (205, 205, 205))
 
 
@@ -69,9 +70,8 @@ def overlay(
 ) -> Image.Image:
     """The levels in colour over ``image`` (RGB, of the same size).
 
-    ``alpha`` is the opacity at the peak; with ``fade`` it falls with attention, so that the photograph stays where
-    nothing is attended to, a little dimmed for contrast; otherwise it is the same everywhere. At 0 the picture
-    comes back bit for bit.
+    ``alpha`` is the opacity at the peak; with ``fade`` it falls to 0 with attention, so that the photograph stays bit
+    for bit where nothing is attended to; otherwise it is the same everywhere.
     """
     colored = heatmap(level_picture, cmap).convert("RGB")
     blended = image.copy()
@@ -84,8 +84,7 @@ def opacity(alpha: float, fade: bool) -> tuple[int, ...]:
     """Opacity 0–255 of each of the 256 levels."""
     if not fade:
         return (round(255 * alpha),) * 256
-    rise = [_FLOOR + (1 - _FLOOR) * (level / 255) ** _GAMMA for level in range(256)]
-    return tuple(round(255 * alpha * share) for share in rise)
+    return tuple(round(255 * alpha * (level / 255) ** _GAMMA) for level in range(256))
 
 
 def missing(values: Float[np.ndarray, "rows cols"]) -> Bool[np.ndarray, "rows cols"]:

@@ -1,7 +1,8 @@
 """Finds the family of a name, a file, a folder or a built module; optional packages are not imported to say no."""
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,11 +12,11 @@ from detr_attnviz.checkpoints import naming, zoo
 from detr_attnviz.checkpoints.choice import Weights as Weights
 from detr_attnviz.checkpoints.class_names import read_class_names
 from detr_attnviz.checkpoints.coco import COCO_NAMES
-from detr_attnviz.checkpoints.config import DetrConfig, infer
+from detr_attnviz.checkpoints.config import check_class_names, infer
 from detr_attnviz.checkpoints.read import read
 from detr_attnviz.checkpoints.source import locate
 from detr_attnviz.checkpoints.zoo import DEMO
-from detr_attnviz.errors import CheckpointKeysError, ChoiceError, few
+from detr_attnviz.errors import CheckpointError, CheckpointKeysError, ChoiceError, few
 from detr_attnviz.families.base import Family, Origin, Resize
 from detr_attnviz.families.module import ModuleFamily
 from detr_attnviz.families.native import NativeFamily
@@ -70,8 +71,17 @@ def open_family(source: Source, options: OpenOptions | None = None) -> Family:
         return _open_module(source, options)
     name, path = locate(source, progress=options.progress)
     found = read(path, weights=options.weights)
-    renamed = naming.canonical(found.tensors)
-    config = infer(renamed, args=found.args, file_name=path.name, nheads=options.nheads, dilation=options.dilation)
+    names = None if options.classes is None else read_class_names(options.classes)
+    with _naming(path):
+        renamed = naming.canonical(found.tensors)
+        config = infer(
+            renamed,
+            args=found.args,
+            file_name=path.name,
+            nheads=options.nheads,
+            dilation=options.dilation,
+            class_names=names,
+        )
     _refuse_unknown_parts(renamed.unknown, str(path))
     model = build(config, renamed.tensors, source=str(path))
     notes = [*found.notes, *config.assumed]
@@ -81,7 +91,16 @@ def open_family(source: Source, options: OpenOptions | None = None) -> Family:
         notes.append("the mask head of this panoptic checkpoint is not used: boxes and their attention are shown")
     resize = Resize(config.shortest_px, config.longest_px, config.mean, config.std)
     origin = Origin(name, str(path), config.heads, config.dilation, options.weights, tuple(notes))
-    return NativeFamily(model.requires_grad_(False), resize, _class_names(config, options, notes), origin)
+    return NativeFamily(model.requires_grad_(False), resize, config.class_names, origin)
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Puts the file's name before what is wrong with its tensors."""
+    try:
+        yield
+    except CheckpointError as error:
+        raise error if str(path) in str(error) else CheckpointError(f"{path}: {error}") from None
 
 
 def _refuse_unknown_parts(unknown: Sequence[str], source: str) -> None:
@@ -91,20 +110,6 @@ def _refuse_unknown_parts(unknown: Sequence[str], source: str) -> None:
         raise CheckpointKeysError(source, unexpected=inside)
 
 
-def _class_names(config: DetrConfig, options: OpenOptions, notes: list[str]) -> tuple[str, ...]:
-    if options.classes is None:
-        return config.class_names
-    return _checked_names(read_class_names(options.classes), config.classes)
-
-
-def _checked_names(names: tuple[str, ...], classes: int) -> tuple[str, ...]:
-    if len(names) > classes:
-        raise ChoiceError(
-            f"{len(names)} class names were given for a checkpoint of {classes} classes (ids 0–{classes - 1})"
-        )
-    return names
-
-
 def _open_module(module: nn.Module, options: OpenOptions) -> Family:
     if options.nheads is not None or options.dilation is not None:
         raise ChoiceError("a built module knows its own heads and dilation: leave nheads and dilation out")
@@ -112,6 +117,6 @@ def _open_module(module: nn.Module, options: OpenOptions) -> Family:
     names = () if options.classes is None else read_class_names(options.classes)
     if isinstance(module, DETR):
         classes = module.class_embed.out_features - 1
-        names = _checked_names(names, classes) if names else COCO_NAMES if classes == len(COCO_NAMES) else ()
+        names = check_class_names(names, classes) or (COCO_NAMES if classes == len(COCO_NAMES) else ())
         return NativeFamily(module, Resize(), names, origin)
     return ModuleFamily(module, Resize(), names, origin)

@@ -103,6 +103,11 @@ class DenseRecord:
         weights = {f"module.{name}": held.tensor for name, held in self._parameters.items()}
         with torch.no_grad(), _same_autocast(self._autocast):
             call: AttentionCall = torch.func.functional_call(reading, weights, (self._args, self._kwargs))
+        if call.query.dim() != 4 or call.key.dim() != 4:
+            raise CaptureError(
+                f"the reader of {type(self._module).__name__} gave query {list(call.query.shape)} and key "
+                f"{list(call.key.shape)}: expected [batch heads queries dim] and [batch heads tokens dim]"
+            )
         dtype = torch.promote_types(call.query.dtype, torch.float32)
         mask = None if call.mask is None else call.mask.to(dtype)
         return AttentionCall(call.query.to(dtype), call.key.to(dtype), call.scale, mask)

@@ -119,7 +119,8 @@ def test_output_may_be_a_folder(draw: Draw, picture: Path, image_folder: Path, t
     (tmp_path / "v1.5").mkdir()
     assert draw(picture, output=tmp_path / "sheets")[0].files[0].parent == tmp_path / "sheets"
     assert draw(picture, output=tmp_path / "v1.5")[0].files[0].parent == tmp_path / "v1.5"
-    assert {sheet.files[0].parent for sheet in draw(image_folder, output=tmp_path / "all")} == {tmp_path / "all"}
+    everywhere = {sheet.files[0].parent for sheet in draw(image_folder, output=tmp_path / "all")}
+    assert everywhere == {tmp_path / "all", tmp_path / "all" / "sub", tmp_path / "all" / "sub" / "deeper"}
 
 
 def test_the_picture_itself_is_never_overwritten(draw: Draw, picture: Path, tmp_path: Path) -> None:

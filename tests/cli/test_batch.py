@@ -112,6 +112,12 @@ def test_decoder_self_attention_as_a_matrix(batch: Any, tmp_path: Path) -> None:
     assert "a.png.heatmap.png" in written(tmp_path / "out")
 
 
+def test_files_that_made_room_are_counted(batch: Any, tmp_path: Path) -> None:
+    batch("--threshold", 0, "--top-k", 2)
+    outcome = batch("--threshold", 0, "--top-k", 2, "--layer", 0)
+    assert "6 files made with other settings made room for them (another -o keeps both)" in outcome.out
+
+
 def test_encoder_points(batch: Any, tmp_path: Path) -> None:
     assert batch("--kind", "encoder", "--point", "10,20").code == 0
     assert "sub/a.jpg/p0_10,20.overlay.png" in written(tmp_path / "out")

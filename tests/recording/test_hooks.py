@@ -331,6 +331,18 @@ def test_a_forward_of_its_own_needs_a_reader() -> None:
     assert_close(records["0"].map(), expected.detach(), atol=1e-6, rtol=0)  # type: ignore[union-attr]
 
 
+def test_a_reader_that_forgets_the_heads_is_told() -> None:
+    model, x = nn.Sequential(Scaled(8, 2)), torch.randn(3, 1, 8)
+
+    def read(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> AttentionCall:
+        return AttentionCall(args[0], args[0], scale=1.0)
+
+    with torch.no_grad(), capture(model, readers={Scaled: read}) as records:
+        model(x)
+    with pytest.raises(CaptureError, match=r"reader of Scaled gave query \[3, 1, 8\].*\[batch heads queries dim\]"):
+        records["0"].map()
+
+
 def test_a_compiled_module_is_refused() -> None:
     compiled = torch.compile(Fork(), backend="eager")
     with pytest.raises(CaptureError, match="is compiled.*_orig_mod"), capture(compiled):  # type: ignore[arg-type]
