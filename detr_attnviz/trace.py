@@ -44,9 +44,9 @@ class Trace:
 
     image: Image.Image
     grid: Grid
-    detections: tuple[Detection, ...]
-    logits: Tensor
-    boxes: Tensor
+    detections: tuple[Detection, ...] = field(repr=False)
+    logits: Tensor = field(repr=False)
+    boxes: Tensor = field(repr=False)
     records: Records
     detector: "Detector" = field(repr=False)
     prepared: Prepared = field(repr=False)

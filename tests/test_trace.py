@@ -171,6 +171,11 @@ def test_an_array_is_no_picture() -> None:
         tiny_detector().trace(np.zeros((4, 4, 3)))  # type: ignore[arg-type]
 
 
+def test_repr_is_short(trace: Trace) -> None:
+    assert len(repr(trace)) < 600
+    assert "decoder.1.cross" in repr(trace)
+
+
 def test_traces_can_be_compared_and_hashed(trace: Trace) -> None:
     assert trace == trace
     assert trace != tiny_detector().trace(drawn_picture())
