@@ -47,7 +47,7 @@ class Explanation:
     def peak(self, index: int) -> tuple[float, float]:
         """Where map ``index`` is largest: (x, y) of the cell's middle in original pixels.
 
-        For "decoder-self" it is the middle of the box of the query that is listened to most.
+        For "decoder-self" it is the middle of the box of the query that is attended to most.
         """
         token = int(self.maps[index].argmax())
         if self.kind != "decoder-self":

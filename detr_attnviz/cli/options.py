@@ -199,7 +199,7 @@ class StyleOptions:
         Literal["overlay", "heatmap", "pair", "contour"],
         typer.Option(
             metavar="STYLE",
-            help="overlay: the map over the picture. heatmap: alone. pair: beside the picture. contour: as lines.",
+            help="overlay: the map over the picture. heatmap: alone. pair: above the boxed picture. contour: as lines.",
             rich_help_panel=_DRAWING,
         ),
     ] = "overlay"

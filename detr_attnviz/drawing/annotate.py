@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 
 from PIL import Image, ImageDraw
 
-from detr_attnviz.drawing.text import Rect, clean, font, line_height, shorten, width_of
+from detr_attnviz.drawing.text import Rect, clean, font, line_height, width_of
 
 Color = tuple[int, int, int]
 
@@ -56,22 +56,25 @@ def draw_point(image: Image.Image, point: tuple[float, float], color: Color = WH
             pen.line([start, end], fill=ink, width=thickness)
 
 
-def draw_label(image: Image.Image, text: str, box: Rect, taken: Sequence[Rect] = (), tail: str = "") -> Rect | None:
-    """A label at ``box`` that lies inside the picture and, where possible, off the places ``taken``.
+def draw_label(image: Image.Image, text: str, box: Rect, taken: Sequence[Rect], color: Color = WHITE) -> Rect | None:
+    """A short label with an edge in its box's colour, whole, at a corner of ``box`` and off the places ``taken``.
 
-    Returns the place that it took, or None where the picture is too small for any text.
+    Returns the place that it took, or None where no corner has room for it: nothing is drawn then.
     """
     face = font(text_px(image.size))
     pad = max(2, round(face.size * 0.28))
-    words = shorten(clean(text), face, min(image.width - 2 * pad, max(image.width / 2, 8 * face.size)), tail)
-    size = (math.ceil(width_of(words, face)) + 2 * pad, line_height(face) + pad // 2)
-    if not words or size[0] > image.width or size[1] > image.height:
+    words = clean(text)
+    size = (math.ceil(width_of(words, face)) + 3 * pad, line_height(face) + pad // 2)
+    place = next(
+        (place for place in _corners(box, size, image.size) if not any(_overlap(place, o) for o in taken)), None
+    )
+    if place is None:
         return None
-    place = _free_place(box, size, image.size, taken)
     _fill(image, place, _DARK, _PLATE_OPACITY)
+    _fill(image, (place[0], place[1], place[0] + pad, place[3]), color, 1)
     ascent, descent = face.getmetrics()
     baseline = place[1] + (size[1] + ascent - descent) / 2
-    ImageDraw.Draw(image).text((place[0] + pad, round(baseline)), words, WHITE, face, anchor="ls")
+    ImageDraw.Draw(image).text((place[0] + 2 * pad, round(baseline)), words, WHITE, face, anchor="ls")
     return place
 
 
@@ -124,39 +127,23 @@ def _inset(place: tuple[int, int, int, int], by: int) -> tuple[int, int, int, in
     return place[0] + by, place[1] + by, place[2] - by, place[3] - by
 
 
-def _free_place(box: Rect, size: tuple[int, int], picture: tuple[int, int], taken: Sequence[Rect]) -> Rect:
-    """Above the box, inside it, below, beside it; then anywhere near, whatever is covered least and lies closest."""
-    left, top, right, bottom = box
+def _corners(box: Rect, size: tuple[int, int], picture: tuple[int, int]) -> list[Rect]:
+    """Places of this size at the visible box's corners, outside before inside, that lie within the picture."""
+    seen = visible_box(box, picture)
+    if seen is None:
+        return []
+    left, top, right, bottom = seen
     width, height = size
-    first = [
-        (left, top - height),
-        (left, top),
-        (right - width, top - height),
-        (left, bottom),
-        (left, bottom - height),
-        (right, top),
-        (left - width, top),
+    corners = [
+        *((x, y) for y in (top - height, bottom) for x in (left, right - width)),
+        *((x, y) for x in (right, left - width) for y in (top, bottom - height)),
+        *((x, y) for y in (top, bottom - height) for x in (left, right - width)),
     ]
-    near = [(left, top + step * height / 2) for step in range(-12, 13)]
-    anywhere = [(x, y) for y in range(0, picture[1], height) for x in range(0, picture[0], max(1, width // 2))]
-    places = [_inside(corner, size, picture) for corner in (*first, *near, *(anywhere if taken else ()))]
-    if not taken:
-        return places[0]
-
-    def cost(place: Rect) -> tuple[float, float]:
-        covered = sum(_overlap(place, other) for other in taken)
-        return covered, math.hypot(place[0] - left, place[1] - (top - height))
-
-    for place in places[: len(first)]:
-        if cost(place)[0] == 0:
-            return place
-    return min(places, key=cost)
-
-
-def _inside(corner: tuple[float, float], size: tuple[int, int], picture: tuple[int, int]) -> Rect:
-    left = round(min(max(corner[0], 0), picture[0] - size[0]))
-    top = round(min(max(corner[1], 0), picture[1] - size[1]))
-    return left, top, left + size[0], top + size[1]
+    return [
+        (x, y, x + width, y + height)
+        for x, y in corners
+        if x >= 0 and y >= 0 and x + width <= picture[0] and y + height <= picture[1]
+    ]
 
 
 def _overlap(one: Rect, other: Rect) -> float:

@@ -19,6 +19,7 @@ Color = tuple[int, int, int]
 
 _STEPS_PER_CELL = 6
 _MOST_STEPS = 360
+_LEAST_OF_SUM = 0.01
 _HALO = (20, 20, 20)
 # Sides of a square that a line joins, by which corners are high (1 top left, 2 top right, 4 bottom right,
 # 8 bottom left). 5 and 10 are saddles: their two lines cut off the high corners, or, where the middle is high
@@ -55,7 +56,8 @@ def contours(
     """Per share, the lines around what is highest: points (x, y) at ``size`` (width, height); a loop ends as it began.
 
     "mass": the smallest area that holds the share of the map's sum; "peak": what is above the share of the peak.
-    Both are taken of the map as it is drawn, between cells too, so that a line is right for the eye.
+    Both are taken of the map as it is drawn, between cells too, so that a line is right for the eye. An island that
+    holds less than a hundredth of the map's sum gets no line, unless there is no larger one.
     """
     steps = [_lattice(extent, pixels) for extent, pixels in zip(grid.extent[::-1], size, strict=True)]
     field = upsample(values, grid, (steps[0], steps[1]), smooth).astype(np.float64)
@@ -64,7 +66,7 @@ def contours(
     found = []
     for share in shares:
         level = level_of_mass(field, share) if of == "mass" else share * float(field.max())
-        lines = marching_squares(padded, level) if level > 0 else []
+        lines = marching_squares(without_islands(padded, level), level) if level > 0 else []
         found.append([[(_between(xs, x), _between(ys, y)) for x, y in line] for line in lines])
     return found
 
@@ -76,6 +78,46 @@ def level_of_mass(field: Float[np.ndarray, "height width"], share: float) -> flo
     # A rounding error must not ask for one place more than the share needs.
     place = int(np.searchsorted(held, share * held[-1] * (1 - 1e-9)))
     return float(ranked[min(place, ranked.size - 1)])
+
+
+def without_islands(field: Float[np.ndarray, "height width"], level: float) -> Float[np.ndarray, "height width"]:
+    """``field`` with 0 on every island (of what reaches ``level``) that holds too little of the sum to count.
+
+    Islands are found run by run: touching runs of neighbouring rows, corners too, belong together.
+    """
+    sums = np.pad(field.cumsum(axis=1), ((0, 0), (1, 0)))
+    edges = np.diff(np.pad(field >= level, ((0, 0), (1, 1))).astype(np.int8), axis=1)
+    rows, starts = np.nonzero(edges == 1)
+    ends = np.nonzero(edges == -1)[1]
+    island = list(range(len(rows)))
+
+    def root(run: int) -> int:
+        while island[run] != run:
+            island[run] = island[island[run]]
+            run = island[run]
+        return run
+
+    firsts = np.searchsorted(rows, np.arange(field.shape[0] + 1)).tolist()
+    begins, stops = starts.tolist(), ends.tolist()
+    for row in range(1, field.shape[0]):
+        above, above_end = firsts[row - 1], firsts[row]
+        for run in range(firsts[row], firsts[row + 1]):
+            while above < above_end and stops[above] < begins[run]:
+                above += 1
+            for other in range(above, above_end):
+                if begins[other] > stops[run]:
+                    break
+                island[root(run)] = root(other)
+    mass = np.zeros(len(rows))
+    roots = np.array([root(run) for run in range(len(rows))], dtype=np.intp)
+    np.add.at(mass, roots, sums[rows, ends] - sums[rows, starts])
+    is_small = mass[roots] < _LEAST_OF_SUM * float(field.sum())
+    if is_small.all() or not is_small.any():
+        return field
+    cleared = field.copy()
+    for run in np.nonzero(is_small)[0].tolist():
+        cleared[rows[run], begins[run] : stops[run]] = 0
+    return cleared
 
 
 def marching_squares(field: Float[np.ndarray, "height width"], level: float) -> list[Line]:

@@ -24,6 +24,13 @@ PARTS = ("q", "k", "v", "out")
 MOST_ROWS = 8
 """Modules one below the other before a new column begins."""
 
+_MARGIN_INCHES = 0.16
+_LABEL_INCHES, _NUMBERS_INCHES = 0.2, 0.1
+"""A module's title, upright at the left of its matrices, and its heads' numbers at their right."""
+_BETWEEN_INCHES = 0.26
+_NUMBERED_INCHES = 0.09
+"""Heads at least this high are numbered."""
+
 _INK = "#222222"
 _FAINT = "#777777"
 _NOT_FINITE = "#1fa22e"
@@ -58,13 +65,19 @@ def weights_figure(panels: Sequence[Panel], *, title: str = "") -> Figure:
 
     One block of columns per group (encoder, decoder …), layers downwards. Weights share a range from -r to r, r the
     99.5th percentile of all absolute values; what lies beyond has the end colours, what is not finite is green.
+    Heads are numbered where there is room.
     """
     columns = _columns(panels)
     rows = max(len(column) for column in columns)
     side = _side_inches(rows, len(columns))
     wide = side * (3.75 if any(panel.head_norms is not None for panel in panels) else 3.2)
-    size = (len(columns) * (wide + 0.62) + 0.2, rows * (side + 0.12) + 1.28 + (0.3 if title else 0.0))
-    figure = Figure(figsize=(max(size[0], 4.2), size[1]), dpi=300, facecolor="white")
+    cell = _LABEL_INCHES + wide + _NUMBERS_INCHES
+    size = (
+        len(columns) * cell + (len(columns) - 1) * _BETWEEN_INCHES + 2 * _MARGIN_INCHES,
+        rows * (side + 0.12) + 1.28 + (0.3 if title else 0.0),
+    )
+    width = max(size[0], 4.2)
+    figure = Figure(figsize=(width, size[1]), dpi=300, facecolor="white")
     FigureCanvasAgg(figure)
     weight_colours, norm_colours = _scales(panels)
     top = 1 - (0.58 + (0.3 if title else 0.0)) / size[1]
@@ -72,8 +85,8 @@ def weights_figure(panels: Sequence[Panel], *, title: str = "") -> Figure:
     if title:
         figure.text(0.5, 1 - 0.22 / size[1], title, ha="center", va="center", fontsize=10, color=_INK)
     for number, column in enumerate(columns):
-        left = (number + 0.58 / (wide + 0.62)) / len(columns)
-        right = (number + 1) / len(columns) - 0.06 / size[0]
+        start = (width - size[0]) / 2 + _MARGIN_INCHES + number * (cell + _BETWEEN_INCHES)
+        left, right = (start + _LABEL_INCHES) / width, (start + _LABEL_INCHES + wide) / width
         _draw_column(figure, column, rows, (left, bottom, right, top), weight_colours, norm_colours)
     _draw_scales(figure, weight_colours, norm_colours, size)
     return figure
@@ -183,6 +196,13 @@ def _draw_norms(axis: Axes, norms: np.ndarray | None, scale: _Scale, *, is_first
         spine.set(linewidth=0.5, color=_FAINT)
     axis.set_yticks([])
     axis.set_xticks([])
+    figure = axis.get_figure(root=True)
+    assert figure is not None
+    head_inches = axis.get_position().height * figure.get_size_inches()[1] / len(norms)
+    if head_inches >= _NUMBERED_INCHES:
+        size = min(6.5, 0.7 * head_inches * 72)
+        for head in range(len(norms)):
+            axis.text(3.62, head, str(head), ha="left", va="center", fontsize=size, color=_FAINT)
     if is_first:
         axis.set_xticks(range(4), ["q", "k", "v", "o"], fontsize=7, color=_INK)
         axis.xaxis.tick_top()

@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from detr_attnviz.drawing import mosaic, overlay
-from detr_attnviz.drawing.captions import Caption, amount, heading, name_of, strongest, unit
+from detr_attnviz.drawing.captions import Caption, amount, heading, name_of, score_of, strongest, unit
 from detr_attnviz.drawing.options import DrawingOptions
 from detr_attnviz.drawing.text import font, line_height, shorten, width_of
 from detr_attnviz.explanation import Explanation
@@ -31,12 +31,12 @@ def draw_matrix(explanation: Explanation, options: DrawingOptions) -> Image.Imag
         if shared
         else mosaic.Legend("0", "peak", "of each row, given at its right")
     )
-    words = Caption("rows: chosen queries · columns: the queries that they listen to", notes=_remarks(explanation))
+    words = Caption("rows: chosen queries · columns: the queries that they attend to", notes=_remarks(explanation))
     longest = max(picture.size)
     layout = mosaic.plan(
         [words], heading(explanation), legend, lambda _: picture.size, longest, 10 * longest, 1, _TEXT_PX
     )
-    return mosaic.paint(layout, [picture], options.cmap)
+    return mosaic.paint(layout, [picture], lambda size: overlay.heatmap(overlay.ramp(size), options.cmap))
 
 
 def _framed(explanation: Explanation, options: DrawingOptions, tops: list[float]) -> Image.Image:
@@ -44,7 +44,7 @@ def _framed(explanation: Explanation, options: DrawingOptions, tops: list[float]
     face = font(_TEXT_PX)
     pad = _TEXT_PX // 2
     names = [
-        shorten(f"{one.index} {name_of(one)}", face, _LONGEST_NAME, f" {one.score:.2f}")
+        shorten(f"{one.index} {name_of(one)}", face, _LONGEST_NAME, f" {score_of(one)}")
         for one in explanation.detections
     ]
     peaks = [_peak(explanation, index) for index in range(len(explanation))]
@@ -92,7 +92,7 @@ def _peak(explanation: Explanation, index: int) -> str:
     first = strongest(values, 1)
     if not first:
         return "zero" if np.isfinite(values).all() else "no number"
-    return f"{amount(explanation, float(values[first[0]]))} from {explanation.everyone[first[0]].index}"
+    return f"{amount(explanation, float(values[first[0]]))} to {explanation.everyone[first[0]].index}"
 
 
 def _remarks(explanation: Explanation) -> tuple[str, ...]:

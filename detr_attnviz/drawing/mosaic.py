@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from PIL import Image, ImageDraw
 
 from detr_attnviz.drawing.captions import Caption
-from detr_attnviz.drawing.colormap import table
 from detr_attnviz.drawing.text import Rect, baseline_px, clean, font, line_height, rect_of, shorten, width_of, wrap
 
 Color = tuple[int, int, int]
@@ -86,13 +85,16 @@ def plan(
         longest_px = max(_SMALLEST_PANEL, int(longest_px * 0.94))
 
 
-def paint(layout: Layout, pictures: Sequence[Image.Image], cmap: str) -> Image.Image:
-    """The sheet of ``layout`` with ``pictures`` in its places."""
+def paint(
+    layout: Layout, pictures: Sequence[Image.Image], color_bar: Callable[[tuple[int, int]], Image.Image]
+) -> Image.Image:
+    """The sheet of ``layout`` with ``pictures`` in its places; ``color_bar`` answers with the bar at a size."""
     sheet = Image.new("RGB", layout.size, _PAPER)
     for picture, corner in zip(pictures, layout.corners, strict=True):
         sheet.paste(picture, corner)
     if layout.bar is not None:
-        _paint_bar(sheet, layout.bar, cmap)
+        left, top, right, bottom = layout.bar
+        sheet.paste(color_bar((right - left, bottom - top)), (left, top))
     for color, place in layout.strokes:
         sheet.paste(color, place)
     pen = ImageDraw.Draw(sheet)
@@ -179,7 +181,7 @@ def _add_caption(cell: _Block, words: Caption, text_px: int) -> None:
     title = shorten(clean(words.title), font(text_px, True), cell.right - cell.left, words.tail)
     cell.add(title, text_px, True, _INK)
     for note in words.notes:
-        _add_text(cell, note, _small(text_px), False, 3)
+        _add_text(cell, note, _small(text_px), False, 7)
 
 
 class _Row:
@@ -216,7 +218,7 @@ def _add_legend(
         row.say(name, gap=1)
     if not legend.keys:
         row.say(legend.low)
-        bar = row.mark(11, round(0.8 * size_px))
+        bar = row.mark(11, round(0.9 * size_px))
         row.say(legend.high, gap=0.3)
     if row.x + width_of(legend.words, row.face) <= block.right:
         row.say(legend.words)
@@ -229,9 +231,3 @@ def _add_legend(
 
 def _small(text_px: int) -> int:
     return max(12, round(text_px * 0.88))
-
-
-def _paint_bar(sheet: Image.Image, place: tuple[int, int, int, int], cmap: str) -> None:
-    left, top, right, bottom = place
-    colors = Image.fromarray(table(cmap)[None, :, :])
-    sheet.paste(colors.resize((right - left, bottom - top), Image.Resampling.BILINEAR), (left, top))

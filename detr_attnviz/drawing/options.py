@@ -17,12 +17,12 @@ ContoursOf = Literal["mass", "peak"]
 class DrawingOptions:
     """Every choice of a drawing.
 
-    - ``style``: "overlay" (map over the picture), "heatmap" (map alone), "pair" (map beside the boxed picture) or
-      "contour" (lines of equal attention over the picture).
+    - ``style``: "overlay" (map over the picture), "heatmap" (map alone), "pair" (map above the boxed picture, or left
+      of a tall one) or "contour" (lines of equal attention over the picture).
     - ``cmap``: a colour map by its name in matplotlib.
-    - ``alpha``: opacity of the map at its peak, 0–1; with ``fade`` it falls with attention, without it is constant.
+    - ``alpha``: opacity of the map at its peak, 0–1; with ``fade`` it falls to 0 with attention, else it is constant.
     - ``scale``: every map has its own range ("each"), or all have the one of the highest ("shared").
-    - ``smooth``: "bicubic", "bilinear", or "nearest" to see the cells as they are.
+    - ``smooth``: "bicubic", "bilinear", or "nearest" to see the cells as they are (not with style "contour").
     - ``box``: whether the query's box or the point is drawn.
     - ``contours``: shares, 0–1, of the map's "mass" inside a line, or of its "peak" on it (``contours_of``).
     - ``columns``: panels beside each other; None chooses them for a well-shaped sheet.
@@ -51,6 +51,7 @@ class DrawingOptions:
             *_fault_of_name("scale", self.scale, Scale),
             *_fault_of_name("smooth", self.smooth, Smooth),
             *_fault_of_name("contours_of", self.contours_of, ContoursOf),
+            *_fault_of_contours(self.style, self.smooth),
             *_fault_of_cmap(self.cmap),
             *_fault_of_range("alpha", self.alpha, 0, 1),
             *(fault for share in self.contours for fault in _fault_of_range("contours", share, 0, 1)),
@@ -70,6 +71,12 @@ def chosen(options: DrawingOptions | None, changes: dict[str, Any]) -> DrawingOp
 def _fault_of_name(option: str, value: str, names: Any) -> list[str]:
     valid = get_args(names)
     return [] if value in valid else [f"{option} {value!r} does not exist: choose one of {', '.join(valid)}"]
+
+
+def _fault_of_contours(style: str, smooth: str) -> list[str]:
+    if style != "contour" or smooth != "nearest":
+        return []
+    return ["style contour needs smooth bicubic or bilinear: with nearest its lines would only trace cells' borders"]
 
 
 def _fault_of_cmap(name: str) -> list[str]:

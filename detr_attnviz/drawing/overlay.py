@@ -18,9 +18,11 @@ from detr_attnviz.grid import Grid
 Smooth = Literal["bicubic", "bilinear", "nearest"]
 
 _RESAMPLING = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
-# Opacity is ``alpha`` times attention to this power: below 1, so that weak attention is seen too; chosen by eye on
-# sharp cross-attention and on diffuse encoder maps.
-_GAMMA = 0.6
+# Opacity rises as x · (1 + knee) / (x + knee): weak attention is seen too (a tenth of the peak has a quarter of its
+# opacity), yet the slope at 0 is finite, so that the lowest levels make no edges. Chosen by eye on sharp
+# cross-attention and on diffuse encoder maps.
+_KNEE = 0.6
+_GROUNDS = ((236, 236, 236), (96, 96, 96))
 _NO_DATA = ((150, 150, 150), (205, 205, 205))
 
 
@@ -79,12 +81,26 @@ def overlay(
     return blended
 
 
+def bar(size: tuple[int, int], cmap: str, alpha: float = 0.8, fade: bool = True) -> Image.Image:
+    """What ``overlay`` makes of every level from 0 to 255, left to right, over light and over dark ground."""
+    ground = Image.new("RGB", size, _GROUNDS[0])
+    ground.paste(_GROUNDS[1], (0, size[1] // 2, *size))
+    return overlay(ground, ramp(size), cmap, alpha, fade)
+
+
+def ramp(size: tuple[int, int]) -> Image.Image:
+    """Every level from 0 at the left edge to 255 at the right one."""
+    line = np.linspace(0, 255, size[0]).round().astype(np.uint8)
+    return Image.fromarray(np.tile(line, (size[1], 1)))
+
+
 @functools.lru_cache(maxsize=64)
 def opacity(alpha: float, fade: bool) -> tuple[int, ...]:
     """Opacity 0–255 of each of the 256 levels."""
     if not fade:
         return (round(255 * alpha),) * 256
-    return tuple(round(255 * alpha * (level / 255) ** _GAMMA) for level in range(256))
+    rise = [level * (1 + _KNEE) / (level + 255 * _KNEE) for level in range(256)]
+    return tuple(round(255 * alpha * share) for share in rise)
 
 
 def missing(values: Float[np.ndarray, "rows cols"]) -> Bool[np.ndarray, "rows cols"]:

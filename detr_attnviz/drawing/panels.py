@@ -5,9 +5,10 @@ from typing import Any
 from PIL import Image
 
 from detr_attnviz.drawing import annotate, overlay
+from detr_attnviz.drawing.captions import others
 from detr_attnviz.drawing.colormap import color_at
 from detr_attnviz.drawing.contour import contours, draw_lines
-from detr_attnviz.drawing.listening import draw_listening
+from detr_attnviz.drawing.listening import box_color, draw_listening
 from detr_attnviz.drawing.options import DrawingOptions, chosen
 from detr_attnviz.errors import ChoiceError
 from detr_attnviz.explanation import Explanation
@@ -48,7 +49,7 @@ def panel_picture(
         _check_is_overlay(options)
         return draw_listening(explanation, index, image, ceiling, options)
     if options.style == "heatmap":
-        return _heatmap(explanation, index, options, image.size, ceiling).convert("RGB")
+        return _marked_heatmap(explanation, index, options, image.size, ceiling)
     if options.style == "pair":
         return _pair(explanation, index, options, image, ceiling)
     if options.style == "contour":
@@ -64,9 +65,26 @@ def panel_picture(
 
 
 def ceilings(explanation: Explanation, options: DrawingOptions) -> list[float]:
-    """The value at the top of each map's colours: its own peak, or the highest of all."""
-    peaks = [float(overlay.finite(values).max()) for values in explanation.maps]
+    """The value at the top of each map's colours: its own peak, or the highest of all.
+
+    For "decoder-self" the peak is that of the others: a query's own weight would leave them no colours.
+    """
+    is_self = explanation.kind == "decoder-self"
+    maps = [others(explanation, index) if is_self else explanation.maps[index] for index in range(len(explanation))]
+    peaks = [float(overlay.finite(values).max()) for values in maps]
     return [max(peaks)] * len(peaks) if options.scale == "shared" and peaks else peaks
+
+
+def color_bar(explanation: Explanation, options: DrawingOptions, size: tuple[int, int]) -> Image.Image:
+    """The colours as they are in the pictures, from 0 at the left to the peak at the right."""
+    if explanation.kind == "decoder-self":
+        steps = [box_color(options, place / max(1, size[0] - 1)) for place in range(size[0])]
+        line = Image.new("RGB", (size[0], 1))
+        line.putdata(steps)
+        return line.resize(size, Image.Resampling.NEAREST)
+    if options.style == "overlay":
+        return overlay.bar(size, options.cmap, options.alpha, options.fade)
+    return overlay.heatmap(overlay.ramp(size), options.cmap).convert("RGB")
 
 
 def contour_colors(options: DrawingOptions) -> list[tuple[int, int, int]]:
@@ -93,6 +111,15 @@ def _heatmap(
     return overlay.hatch_missing(overlay.heatmap(levels, options.cmap), values, explanation.grid)
 
 
+def _marked_heatmap(
+    explanation: Explanation, index: int, options: DrawingOptions, size: tuple[int, int], ceiling: float
+) -> Image.Image:
+    drawn = _heatmap(explanation, index, options, size, ceiling).convert("RGB")
+    if options.box:
+        _mark(drawn, explanation, index, thin=True)
+    return drawn
+
+
 def _pair(
     explanation: Explanation, index: int, options: DrawingOptions, image: Image.Image, ceiling: float
 ) -> Image.Image:
@@ -101,7 +128,7 @@ def _pair(
         _mark(boxed, explanation, index)
     step = _step_of_pair(image.size)
     both = Image.new("RGB", size_of_panel(options, image.size), annotate.WHITE)
-    both.paste(_heatmap(explanation, index, options, image.size, ceiling).convert("RGB"))
+    both.paste(_marked_heatmap(explanation, index, options, image.size, ceiling))
     both.paste(boxed, step)
     return both
 
@@ -125,13 +152,14 @@ def _contours(explanation: Explanation, index: int, options: DrawingOptions, ima
     return drawn
 
 
-def _mark(drawn: Image.Image, explanation: Explanation, index: int) -> None:
+def _mark(drawn: Image.Image, explanation: Explanation, index: int, *, thin: bool = False) -> None:
     scale = _scale(explanation, drawn)
     if explanation.kind == "encoder":
         x, y = explanation.points[index]
         annotate.draw_point(drawn, (x * scale[0], y * scale[1]))
     else:
-        annotate.draw_box(drawn, annotate.scaled(explanation.detections[index].box, scale))
+        width = max(1, annotate.line_px(drawn.size) // 2) if thin else None
+        annotate.draw_box(drawn, annotate.scaled(explanation.detections[index].box, scale), width=width)
 
 
 def _scale(explanation: Explanation, image: Image.Image) -> tuple[float, float]:

@@ -19,6 +19,13 @@ _SMALLEST_READABLE_PX = 480
 _LONGEST_STRIP_PX = 2000
 _THINNEST_PX = 64
 _PIXEL_ART_PX = 64
+# On a printed page a panel of a sheet with more than these across is no larger than a stamp (2 cm).
+_MOST_PANELS_ACROSS = 8
+_HOW_TO_CHOOSE_FEWER = {
+    "cross": "--top-k N shows fewer,",
+    "decoder-self": "--top-k N shows fewer,",
+    "encoder": "fewer points are drawn",
+}
 
 
 def render(explanation: Explanation, options: DrawingOptions | None = None, **changes: Any) -> Image.Image:
@@ -34,19 +41,14 @@ def render(explanation: Explanation, options: DrawingOptions | None = None, **ch
     if explanation.kind == "decoder-self" and options.style == "heatmap":
         return draw_matrix(explanation, options)
     tops = panels.ceilings(explanation, options)
-    size = explanation.image.size
-    layout = mosaic.plan(
-        [caption(explanation, index) for index in range(len(explanation))],
-        heading(explanation),
-        legend(explanation, options, max(tops)),
-        lambda longest: panels.size_of_panel(options, _fitted(size, longest)),
-        options.panel_px or _first_panel_px(size, len(explanation)),
-        options.sheet_px,
-        options.columns,
-    )
-    image = _resized(explanation.image, _fitted(size, layout.longest_px))
+    layout = _planned(explanation, options, max(tops), heading(explanation))
+    is_laid_out_here = options.columns is None and options.panel_px is None
+    if is_laid_out_here and max(layout.picture_size) * _MOST_PANELS_ACROSS < max(layout.size):
+        words = f"{len(explanation)} maps on one sheet: {_HOW_TO_CHOOSE_FEWER[explanation.kind]} larger"
+        layout = _planned(explanation, options, max(tops), (*heading(explanation), words))
+    image = _resized(explanation.image, _fitted(explanation.image.size, layout.longest_px))
     pictures = [panels.panel_picture(explanation, index, options, image, top) for index, top in enumerate(tops)]
-    return mosaic.paint(layout, pictures, options.cmap)
+    return mosaic.paint(layout, pictures, lambda size: panels.color_bar(explanation, options, size))
 
 
 def legend(explanation: Explanation, options: DrawingOptions, top: float) -> Legend:
@@ -55,9 +57,25 @@ def legend(explanation: Explanation, options: DrawingOptions, top: float) -> Leg
         what = "of the map's sum lie inside the line" if options.contours_of == "mass" else "of the map's peak"
         names = [f"{100 * share:g}{NO_BREAK}%" for share in options.contours]
         return Legend(words=what, keys=tuple(zip(panels.contour_colors(options), names, strict=True)))
-    if options.scale == "each" and len(explanation) > 1:
-        return Legend("0", "peak", "of each map, given below it")
+    if explanation.kind == "decoder-self":
+        strongest = "the panel's strongest other query" if options.scale == "each" else "the strongest other query"
+        return Legend("0", strongest, "" if options.scale == "each" else f"of all panels, {amount(explanation, top)}")
+    if options.scale == "each":
+        return Legend("0", "the panel's peak")
     return Legend("0", amount(explanation, top), unit(explanation))
+
+
+def _planned(explanation: Explanation, options: DrawingOptions, top: float, words: tuple[str, ...]) -> mosaic.Layout:
+    size = explanation.image.size
+    return mosaic.plan(
+        [caption(explanation, index) for index in range(len(explanation))],
+        words,
+        legend(explanation, options, top),
+        lambda longest: panels.size_of_panel(options, _fitted(size, longest)),
+        options.panel_px or _first_panel_px(size, len(explanation)),
+        options.sheet_px,
+        options.columns,
+    )
 
 
 def _first_panel_px(size: tuple[int, int], count: int) -> int:

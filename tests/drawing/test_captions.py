@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from detr_attnviz.drawing.captions import amount, caption, heading, strongest, unit
+from detr_attnviz.drawing.captions import amount, caption, heading, others, strongest, unit
 from tests.drawing.scenes import cross, decoder_self, encoder, weights
 
 
@@ -23,13 +23,45 @@ def test_caption_of_an_object_names_it_its_query_and_its_box() -> None:
     words = caption(explanation, 1)
     left, top, right, bottom = explanation.detections[1].box
     assert (words.title, words.tail) == ("dog", " 0.98")
-    assert words.notes[0] == f"query 3 · box {left:.0f}, {top:.0f} – {right:.0f}, {bottom:.0f}"
+    assert plain(words.notes[0]) == f"query 3 · box x {left:.0f}–{right:.0f}, y {top:.0f}–{bottom:.0f}"
+
+
+def test_box_beyond_the_picture_has_a_real_minus_and_no_minus_zero() -> None:
+    explanation = cross(1)
+    beyond = dataclasses.replace(explanation.detections[0], box=(-0.4, -3.2, 501.0, 82.4))
+    words = caption(dataclasses.replace(explanation, detections=(beyond,)), 0)
+    assert plain(words.notes[0]) == "query 0 · box x 0–501, y −3–82"
+
+
+@pytest.mark.parametrize(("score", "words"), [(0.0, " <0.01"), (0.0049, " <0.01"), (0.005, " 0.01"), (0.6, " 0.60")])
+def test_score_is_never_a_false_zero(score: float, words: str) -> None:
+    explanation = cross(1)
+    weak = dataclasses.replace(explanation.detections[0], score=score)
+    assert caption(dataclasses.replace(explanation, detections=(weak,)), 0).tail == words
+
+
+@pytest.mark.parametrize(
+    ("share", "words"),
+    [
+        (0.0752, "7.5 %"),
+        (0.07, "7.0 %"),
+        (0.442, "44 %"),
+        (0.998, "100 %"),
+        (1.0, "100 %"),
+        (0.00777, "0.78 %"),
+        (0.0996, "10 %"),
+        (0.0, "0 %"),
+        (3e-9, "3.0e-07 %"),
+    ],
+)
+def test_amounts_have_two_digits(share: float, words: str) -> None:
+    assert plain(amount(cross(1), share)) == words
 
 
 def test_range_is_said_with_its_unit() -> None:
     values = np.full((3, 4), 0.01, dtype=np.float32)
     values[1, 1] = 0.031
-    assert range_of(values) == "0 – 3.1 % of attention per cell"
+    assert range_of(values) == "peak 3.1 % of its attention in one cell"
 
 
 @pytest.mark.parametrize(
@@ -50,32 +82,36 @@ def test_cells_that_are_not_drawn_are_counted(value: float, cells: int, words: s
 def test_zero_and_constant_maps_are_said() -> None:
     assert range_of(np.zeros((3, 4), dtype=np.float32)) == "the map is zero everywhere"
     assert range_of(np.full((3, 4), -1, dtype=np.float32)).startswith("nothing is above zero")
-    assert range_of(np.full((3, 4), 0.25, dtype=np.float32)) == "the same everywhere: 25 % of attention per cell"
+    assert (
+        range_of(np.full((3, 4), 0.25, dtype=np.float32)) == "the same everywhere: 25 % of its attention in each cell"
+    )
 
 
 def test_encoder_says_who_looks_at_whom() -> None:
     assert caption(encoder("from"), 0).title == "what (10, 20) attends to"
     assert caption(encoder("to"), 1).title == "who attends to (50, 5)"
-    assert unit(encoder("to")) == "of each cell's attention"
+    assert unit(encoder("to")) == "of one cell's attention"
 
 
-def test_decoder_self_says_whom_the_query_listens_to_strongest_first() -> None:
+def test_decoder_self_says_whom_the_query_attends_to_strongest_first() -> None:
     explanation = decoder_self(1, 4)
     explanation = dataclasses.replace(explanation, maps=np.array([[0.1, 0.6, 0.0, 0.3]], dtype=np.float32))
-    assert plain(caption(explanation, 0).notes[1]) == "listens to dog (3) 60 %, dog (9) 30 %, itself 10 %"
+    said = plain(caption(explanation, 0).notes[1])
+    assert said == "attends to itself 10 %, query 3 (dog 0.98) 60 %, query 9 (dog 0.97) 30 %"
     assert strongest(explanation.maps[0]) == [1, 3, 0]
+    assert strongest(others(explanation, 0)) == [1, 3]
 
 
 def test_relevance_is_a_plain_number() -> None:
     explanation = cross(method="gradient")
-    assert amount(explanation, 0.01234) == "0.0123"
-    assert unit(explanation) == "gradient per cell"
+    assert amount(explanation, 0.01234) == "0.012"
+    assert unit(explanation) == "gradient in one cell"
 
 
 def test_heading_says_layer_head_site_method_picture_and_checkpoint() -> None:
     title, details = heading(cross())
     assert title == "Decoder cross-attention, layer 5, mean of heads"
-    assert details == "pets.jpg · decoder.5.cross · method raw · checkpoint detr-r50 e632da11"
+    assert details == "pets.jpg · decoder.5.cross · checkpoint detr-r50 e632da11"
 
 
 def test_heading_carries_a_note_of_the_provenance() -> None:

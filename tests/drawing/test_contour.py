@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from detr_attnviz.drawing.contour import contours, draw_lines, level_of_mass, marching_squares
+from detr_attnviz.drawing.contour import contours, draw_lines, level_of_mass, marching_squares, without_islands
 from detr_attnviz.grid import Grid
 from tests.drawing.scenes import weights
 
@@ -97,6 +97,41 @@ def test_one_cell_that_holds_nearly_everything_still_has_its_lines() -> None:
     values[2, 2] = 1
     found = contours(values, Grid(5, 5, 32, 160, 160, 160, 160), (160, 160), [0.25, 0.5, 0.75])
     assert all(lines for lines in found)
+
+
+def test_islands_of_little_mass_get_no_line_unless_all_are_little() -> None:
+    field = np.zeros((30, 30))
+    field[4:14, 4:14] = 1.0
+    field[20, 20] = field[21, 21] = 0.45  # one island, joined at its corner: 0.9 of 100.9
+    assert len(marching_squares(field, 0.4)) > 1
+    (line,) = marching_squares(without_islands(field, 0.4), 0.4)
+    assert max(x for x, _ in line) < 15
+    field[20, 20] = 0.8  # 1.25 of 101.25: enough
+    assert without_islands(field, 0.4) is field
+    dust = np.zeros((60, 60))
+    dust[1::4, 1::4] = 1
+    assert without_islands(dust, 0.5) is dust
+
+
+@given(seed=st.integers(0, 200))
+def test_islands_are_found_whatever_their_shape(seed: int) -> None:
+    field = np.random.default_rng(seed).random((9, 11))
+    kept = without_islands(field, 0.7) > 0
+    assert (kept | (field >= 0.7)).all()
+    sizes, seen = [], set()
+    for start in zip(*np.nonzero(field >= 0.7), strict=True):
+        todo, mass = [tuple(map(int, start))], 0.0
+        while todo:
+            row, col = todo.pop()
+            if (row, col) in seen or not (0 <= row < 9 and 0 <= col < 11) or field[row, col] < 0.7:
+                continue
+            seen.add((row, col))
+            mass += field[row, col]
+            todo += [(row + down, col + right) for down in (-1, 0, 1) for right in (-1, 0, 1)]
+        sizes += [mass] if mass else []
+    lost = float(field.sum() - without_islands(field, 0.7).sum())
+    small = [mass for mass in sizes if mass < 0.01 * field.sum()]
+    assert lost == pytest.approx(sum(small) if len(small) < len(sizes) else 0.0)
 
 
 def test_lines_are_smooth_and_haloed() -> None:

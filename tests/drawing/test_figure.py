@@ -47,6 +47,23 @@ def test_three_matrices_and_the_norms_of_the_heads() -> None:
     assert [len(axis.lines) for axis in figure.axes[:3]] == [3, 3, 3]  # between four heads
 
 
+def test_heads_are_numbered_where_there_is_room() -> None:
+    numbers = [text.get_text() for axis in weights_figure([panel(heads=8)]).axes for text in axis.texts]
+    assert numbers == ["0", "1", "2", "3", "4", "5", "6", "7"]
+    crowded = weights_figure([panel(layer=layer, heads=16) for layer in range(8)])
+    assert not [text for axis in crowded.axes for text in axis.texts]
+
+
+def test_margins_are_even_left_and_right() -> None:
+    figure = weights_figure([panel(group, heads=8) for group in ("one", "two", "three")], title="x")
+    figure.draw_without_rendering()
+    labels = [axis.yaxis.label.get_window_extent() for axis in figure.axes if axis.get_ylabel()]
+    numbers = [text.get_window_extent() for axis in figure.axes for text in axis.texts]
+    left = min(box.x0 for box in labels) / figure.dpi
+    right = (figure.bbox.x1 - max(box.x1 for box in numbers)) / figure.dpi
+    assert left == pytest.approx(right, abs=0.08)
+
+
 def test_one_range_for_all_weights_centred_at_zero() -> None:
     figure = weights_figure([panel(layer=0), panel(layer=1)])
     limits = {axis.images[0].get_clim() for axis in figure.axes if axis.images and axis.get_title().startswith("$W")}

@@ -37,6 +37,11 @@ def test_all_faults_are_told_together() -> None:
         DrawingOptions(style="x", scale="y", alpha=7)  # type: ignore[arg-type]
 
 
+def test_contour_of_cells_as_they_are_is_told() -> None:
+    with pytest.raises(ChoiceError, match=r"contour needs smooth bicubic or bilinear"):
+        DrawingOptions(style="contour", smooth="nearest")
+
+
 def test_changes_replace_single_options() -> None:
     options = chosen(DrawingOptions(cmap="viridis"), {"alpha": 0.5})
     assert (options.cmap, options.alpha, options.style) == ("viridis", 0.5, "overlay")

@@ -103,6 +103,13 @@ def test_zero_map_has_level_zero() -> None:
     assert np.asarray(levels).max() == 0
 
 
+def test_zero_map_gives_the_picture_back_bit_for_bit() -> None:
+    image = photo()
+    levels = overlay.levels(np.zeros((2, 2), dtype=np.float32), HALF_A_CELL_CUT, image.size, 0.0)
+    assert overlay.overlay(image, levels, "inferno").tobytes() == image.tobytes()
+    assert overlay.overlay(image, levels, "inferno", fade=False).tobytes() != image.tobytes()
+
+
 @pytest.mark.parametrize("fade", [True, False])
 def test_alpha_zero_gives_the_picture_back_bit_for_bit(fade: bool) -> None:
     image = photo()
@@ -125,10 +132,12 @@ def test_overlay_blends_in_integers_as_computed_by_hand() -> None:
     assert drawn == pytest.approx(expected, abs=1)
 
 
-def test_opacity_rises_with_attention_and_starts_low() -> None:
+def test_opacity_rises_with_attention_from_nothing() -> None:
     rise = overlay.opacity(0.8, True)
     assert all(low <= high for low, high in itertools.pairwise(rise))
-    assert rise[0] < 0.35 * 255
+    assert rise[0] == 0
+    assert rise[1] <= 3  # no edge where attention begins
+    assert rise[26] > 0.15 * 255  # a tenth of the peak is seen
     assert rise[255] == round(0.8 * 255)
 
 

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detr_attnviz.drawing.annotate import visible_box
-from detr_attnviz.drawing.colormap import table
-from detr_attnviz.drawing.panels import draw_one, heatmap_one
+from detr_attnviz.drawing.colormap import color_at, table
+from detr_attnviz.drawing.options import DrawingOptions
+from detr_attnviz.drawing.panels import ceilings, draw_one, heatmap_one, panel_picture
 from detr_attnviz.errors import ChoiceError
 from tests.drawing.scenes import cross, decoder_self, encoder, photo
 
@@ -22,6 +23,27 @@ def test_size_is_the_pictures(width: int, height: int, style: str) -> None:
 def test_alpha_zero_without_box_is_the_picture() -> None:
     explanation = cross(1)
     assert draw_one(explanation, 0, alpha=0.0, box=False).tobytes() == explanation.image.tobytes()
+
+
+def test_zero_map_without_box_is_the_picture() -> None:
+    explanation = cross(maps=np.zeros((1, 3, 4), dtype=np.float32))
+    assert draw_one(explanation, 0, box=False).tobytes() == explanation.image.tobytes()
+
+
+@pytest.mark.parametrize("style", ["heatmap", "pair"])
+def test_maps_on_sheets_show_the_box_thinly(style: str) -> None:
+    explanation = cross(1, photo(400, 300), maps=np.zeros((1, 3, 4), dtype=np.float32))
+    marked, plain = (
+        panel_picture(explanation, 0, DrawingOptions(style=style, box=box), explanation.image, 0.0)  # type: ignore[arg-type]
+        for box in (True, False)
+    )
+    place = visible_box(explanation.detections[0].box, (400, 300))
+    assert place is not None
+    upper = (0, 0, 400, 300)  # of a pair: the map
+    changed = np.asarray(marked.crop(upper)).astype(int) - np.asarray(plain.crop(upper))
+    rows, cols = np.nonzero(changed.any(axis=2))
+    assert (cols.min(), rows.min(), cols.max() + 1, rows.max() + 1) == place
+    assert (np.asarray(marked.crop(upper)) == 255).all(axis=2).any()
 
 
 def test_box_changes_only_its_own_outline() -> None:
@@ -86,6 +108,24 @@ def test_listening_draws_the_strongest_other_boldly() -> None:
     assert drawn.size == (400, 300)
     nobody = dataclasses.replace(explanation, maps=np.zeros((1, 12), dtype=np.float32))
     assert draw_one(nobody, 0).tobytes() != drawn.tobytes()
+
+
+def test_own_weight_does_not_flatten_the_others() -> None:
+    maps = np.zeros((1, 12), dtype=np.float32)
+    maps[0, 0], maps[0, 1], maps[0, 2] = 0.9, 0.04, 0.02
+    explanation = dataclasses.replace(decoder_self(1, 12, image=photo(400, 300)), maps=maps)
+    assert ceilings(explanation, DrawingOptions()) == [pytest.approx(0.04)]
+    strongest = color_at("inferno", 240)
+    assert (np.asarray(draw_one(explanation, 0)) == strongest).all(axis=2).any()
+
+
+def test_no_more_than_the_five_strongest_others_are_drawn() -> None:
+    explanation = decoder_self(1, 12, image=photo(400, 300))
+    ranked = np.argsort(-explanation.maps[0, 1:]) + 1
+    maps = explanation.maps.copy()
+    maps[0, ranked[5:]] = 0
+    fewer = dataclasses.replace(explanation, maps=maps)
+    assert draw_one(fewer, 0).tobytes() == draw_one(explanation, 0).tobytes()
 
 
 def test_small_picture_is_not_buried_under_labels() -> None:

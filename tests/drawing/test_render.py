@@ -1,13 +1,14 @@
 """Whole sheets: every kind and style, sizes from one pixel up, honest words, the same bytes each time."""
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from detr_attnviz.drawing import mosaic
+from detr_attnviz.drawing import mosaic, overlay
 from detr_attnviz.drawing.colormap import table
 from detr_attnviz.drawing.options import DrawingOptions
 from detr_attnviz.drawing.png import png_bytes
@@ -16,6 +17,7 @@ from detr_attnviz.errors import ChoiceError
 from detr_attnviz.explanation import Explanation
 from tests.drawing.scenes import AWKWARD_NAMES, cross, decoder_self, encoder, photo
 
+PEAK = Image.new("L", (1, 1), 255)
 STYLES = ["overlay", "heatmap", "pair", "contour"]
 
 
@@ -24,9 +26,11 @@ def layout_of(monkeypatch: pytest.MonkeyPatch, explanation: Explanation, **optio
     seen: list[mosaic.Layout] = []
     paint = mosaic.paint
 
-    def keep(layout: mosaic.Layout, pictures: list[Image.Image], cmap: str) -> Image.Image:
+    def keep(
+        layout: mosaic.Layout, pictures: list[Image.Image], bar: Callable[[tuple[int, int]], Image.Image]
+    ) -> Image.Image:
         seen.append(layout)
-        return paint(layout, pictures, cmap)
+        return paint(layout, pictures, bar)
 
     monkeypatch.setattr(mosaic, "paint", keep)
     render(explanation, **options)
@@ -55,12 +59,38 @@ def test_sheet_says_everything(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_shared_scale_gives_one_range_in_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
     explanation = cross(3)
     words = words_of(layout_of(monkeypatch, explanation, scale="shared"))
-    assert f"0 {100 * explanation.maps.max():.3g} % of attention per cell" in words
-    assert "peak of each map" not in words
+    assert f"0 {100 * explanation.maps.max():.2g} % of its attention in one cell" in words
+    assert "the panel's peak" not in words
 
 
 def test_each_scale_says_where_the_peaks_are_given(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert "0 peak of each map, given below it" in words_of(layout_of(monkeypatch, cross(3)))
+    for count in (1, 3):
+        words = words_of(layout_of(monkeypatch, cross(count)))
+        assert words.endswith("0 the panel's peak ")
+        assert words.count("in one cell") == count
+
+
+@pytest.mark.parametrize(("style", "is_opaque"), [("overlay", False), ("heatmap", True), ("pair", True)])
+def test_bar_has_the_colours_of_the_pictures(monkeypatch: pytest.MonkeyPatch, style: str, is_opaque: bool) -> None:
+    place = layout_of(monkeypatch, cross(1), style=style).bar
+    assert place is not None
+    bar = np.asarray(render(cross(1), style=style).crop(place))
+    assert (bar[0, 0].tolist() == table("inferno")[0].tolist()) == is_opaque
+    if not is_opaque:  # light and dark ground, untouched at 0, and as strong a peak as the picture's
+        drawn = np.asarray(overlay.bar((place[2] - place[0], place[3] - place[1]), "inferno"))
+        np.testing.assert_array_equal(bar, drawn)
+        assert np.ptp(bar[0, 0]) == np.ptp(bar[-1, 0]) == 0
+        assert int(bar[0, 0, 0]) - int(bar[-1, 0, 0]) > 100
+        ground = Image.new("RGB", (1, 1), tuple(bar[-1, 0].tolist()))
+        assert bar[-1, -1].tolist() == np.asarray(overlay.overlay(ground, PEAK, "inferno"))[0, 0].tolist()
+
+
+def test_many_panels_are_said_to_be_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    many = "100 maps on one sheet: --top-k N shows fewer, larger"
+    assert many in words_of(layout_of(monkeypatch, cross(100, photo(640, 480))))
+    assert "on one sheet" not in words_of(layout_of(monkeypatch, cross(12, photo(640, 480))))
+    assert "on one sheet" not in words_of(layout_of(monkeypatch, cross(1, photo(10, 2000))))
+    assert "on one sheet" not in words_of(layout_of(monkeypatch, cross(12, photo(640, 480)), columns=12))
 
 
 def test_contours_are_explained(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -131,7 +161,9 @@ def test_maps_without_numbers_are_drawn_and_said(monkeypatch: pytest.MonkeyPatch
 def test_decoder_self_as_overlay_and_as_matrix(monkeypatch: pytest.MonkeyPatch) -> None:
     explanation = decoder_self(2, 12)
     words = words_of(layout_of(monkeypatch, explanation))
-    assert "listens to" in words
+    assert "attends to" in words
+    assert "listens" not in words
+    assert "the panel's strongest other query" in words
     words = words_of(layout_of(monkeypatch, explanation, style="heatmap"))
     assert "rows: chosen queries" in words
 
