@@ -13,8 +13,9 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Literal
 
+from detr_attnviz.batch.answers import answer
 from detr_attnviz.batch.exports import MadeFile, make_files
-from detr_attnviz.batch.faults import OF_A_PICTURE, check_points, of_this_picture
+from detr_attnviz.batch.faults import OF_A_PICTURE, of_this_picture
 from detr_attnviz.batch.images import Picture, find_pictures
 from detr_attnviz.batch.manifest import Manifest
 from detr_attnviz.batch.names import MANIFEST
@@ -22,7 +23,7 @@ from detr_attnviz.batch.plan import BatchSettings
 from detr_attnviz.batch.rows import Row
 from detr_attnviz.batch.write import OutputFolder
 from detr_attnviz.detector import Detector
-from detr_attnviz.errors import AttnVizError, ImageError
+from detr_attnviz.errors import AttnVizError
 from detr_attnviz.explanation import Explanation
 
 _FAILURES_KEPT = 100
@@ -140,16 +141,16 @@ class _Run:
 
     def _make(self, picture: Picture, state: Row) -> Outcome:
         explanation = self._explain(picture)
+        remark = self.settings.request.remark(explanation)
+        about = {**state, "remark": remark} if remark else state
         rows: list[Row] = []
         for made in make_files(explanation, self.settings, picture.location):
             self.manifest.take_back(picture.location)  # before anything that its lines speak of changes
             self.folder.put(made.name, made.data)
-            rows.append({**_file_row(made), **state, **self._remark(explanation)})
+            rows.append({**_file_row(made), **about})
         self.folder.prune(picture.location, {row["file"] for row in rows})
-        empty = {"file": None, **state, **self._remark(explanation)}
-        self.manifest.put(picture.location, rows or [empty])
-        is_unsure = bool(rows and self._remark(explanation))
-        return Outcome(picture, "written" if rows else "empty", len(rows), is_unsure=is_unsure)
+        self.manifest.put(picture.location, rows or [{"file": None, **about}])
+        return Outcome(picture, "written" if rows else "empty", len(rows), is_unsure=bool(rows and remark))
 
     def _others(self, known: list[Row]) -> int:
         """Files that an earlier run made of the picture with other settings."""
@@ -158,16 +159,8 @@ class _Run:
     def _explain(self, picture: Picture) -> Explanation:
         """The maps, as ``render`` shows them; the picture is called by its location, wherever the inputs lie."""
         settings = self.settings
-        if picture.fault:
-            raise ImageError(picture.fault)
-        trace = self.detector.trace(picture.path, shortest_px=settings.shortest_px, longest_px=settings.longest_px)
-        check_points(settings.request.points, trace.grid)
-        explanation = settings.request.answer(trace)
+        explanation = answer(self.detector, picture, settings.request, (settings.shortest_px, settings.longest_px))
         return replace(explanation, provenance={**explanation.provenance, "picture": picture.location})
-
-    def _remark(self, explanation: Explanation) -> Row:
-        remark = self.settings.request.remark(explanation)
-        return {"remark": remark} if remark else {}
 
     def _is_done(self, known: list[Row], state: Row) -> bool:
         return bool(known) and "picture_bytes" in state and all(self._holds(row, state) for row in known)

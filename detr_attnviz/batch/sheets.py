@@ -9,8 +9,9 @@ from typing import Any
 
 from PIL import Image
 
+from detr_attnviz.batch.answers import answer
 from detr_attnviz.batch.arrays import write_arrays
-from detr_attnviz.batch.faults import OF_A_PICTURE, check_points, of_this_picture
+from detr_attnviz.batch.faults import OF_A_PICTURE, of_this_picture
 from detr_attnviz.batch.images import Picture, find_pictures
 from detr_attnviz.batch.names import sheet_file
 from detr_attnviz.batch.plan import Sides, settings_hash, settings_row
@@ -19,7 +20,7 @@ from detr_attnviz.detector import Detector
 from detr_attnviz.drawing.options import DrawingOptions
 from detr_attnviz.drawing.render import render
 from detr_attnviz.drawing.write import save_picture, suffixes
-from detr_attnviz.errors import ChoiceError, ImageError, OutputError
+from detr_attnviz.errors import ChoiceError, OutputError
 from detr_attnviz.explanation import Explanation
 from detr_attnviz.files import reason_of
 from detr_attnviz.methods.request import Request
@@ -117,11 +118,7 @@ class _Drawing:
             return FailedPicture(picture.path, message)
 
     def _sheet(self, picture: Picture) -> RenderedSheet:
-        if picture.fault:
-            raise ImageError(picture.fault)
-        trace = self.detector.trace(picture.path, shortest_px=self.sides_px[0], longest_px=self.sides_px[1])
-        check_points(self.request.points, trace.grid)
-        explanation = self.request.answer(trace)
+        explanation = answer(self.detector, picture, self.request, self.sides_px)
         files = self._write(explanation, picture) if len(explanation) else ()
         return RenderedSheet(picture.path, explanation, files, self.request.remark(explanation), self.settings)
 

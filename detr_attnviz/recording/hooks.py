@@ -1,11 +1,11 @@
 """Watches attention during a forward, and always lets go of it; computes nothing.
 
-Hooks keep references to what went in. The one exception to a plain forward hook is a self-attention inside
-``nn.TransformerEncoderLayer``: that layer leaves its fused path as soon as anything below it carries a
+Hooks keep what went in, as references or copies. The one exception to a plain forward hook is a self-attention
+inside ``nn.TransformerEncoderLayer``: that layer leaves its fused path as soon as anything below it carries a
 hook, which would change the output's last bits, so there the instance's ``forward`` is wrapped instead.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -47,7 +47,7 @@ class Records(Mapping[str, DenseRecord]):
         return f"Records({', '.join(self)})"
 
     def calls(self, name: str) -> tuple[DenseRecord, ...]:
-        """Every call of a site that were kept, oldest first.
+        """Every call of a site that was kept, oldest first.
 
         Raises: UnknownSiteError (a KeyError) for a site that is not there or was not reached.
         """
@@ -60,12 +60,16 @@ class Records(Mapping[str, DenseRecord]):
 
 
 @contextmanager
-def record(sites: Iterable[AttentionSite], *, copy: bool = False, keep: str = "last") -> Iterator[Records]:
-    """Records every call at ``sites`` until the block ends, and lets go of them however it ends."""
+def record(sites: Sequence[AttentionSite], *, copy: bool = False) -> Iterator[Records]:
+    """Records the latest call at each of ``sites`` until the block ends, and lets go of them however it ends.
+
+    Raises: CaptureError when a site's attention has a forward of its own and no reader.
+    """
+    _refuse_unreadable((site.module, site.read) for site in sites)
     records = Records()
     with ExitStack() as stack:
         for site in sites:
-            _watch(stack, site.module, site.read, _noter(records, (site.name,), copy, keep))
+            _watch(stack, site.module, site.read, _noter(records, (site.name,), copy, "last"))
         yield records
 
 
@@ -89,10 +93,9 @@ def capture(
     layers = {id(layer.self_attn): layer for layer in module.modules() if isinstance(layer, nn.TransformerEncoderLayer)}
     records = Records()
     with ExitStack() as stack:
-        for attention, names in places:
+        for attention, read, names in places:
             note = _noter(records, names, copy, keep)
             layer = layers.get(id(attention))
-            read = _reader_of(attention, readers or {})
             if layer is None or read is not None:
                 _watch(stack, attention, read, note)
             else:
@@ -100,40 +103,43 @@ def capture(
         yield records
 
 
-def _places(module: nn.Module, readers: Mapping[type[nn.Module], Reader]) -> list[tuple[nn.Module, tuple[str, ...]]]:
-    """Every attention inside, with all the names it goes by."""
-    found: dict[int, tuple[nn.Module, list[str]]] = {}
+def _places(
+    module: nn.Module, readers: Mapping[type[nn.Module], Reader]
+) -> list[tuple[nn.Module, Reader | None, tuple[str, ...]]]:
+    """Every attention inside, its reader if it has one, and all the names it goes by."""
+    found: dict[int, tuple[nn.Module, Reader | None, list[str]]] = {}
     for name, part in module.named_modules(remove_duplicate=False):
         if type(part).__name__ == "OptimizedModule" or getattr(part, "_compiled_call_impl", None) is not None:
             raise CaptureError(
                 f"{name or type(part).__name__} is compiled, and hooks inside it may never run: capture and call the "
                 "module that was compiled (compiled._orig_mod)"
             )
-        if _reader_of(part, readers) is not None or isinstance(part, nn.MultiheadAttention):
-            found.setdefault(id(part), (part, []))[1].append(name or type(part).__name__)
-    places = [(part, tuple(names)) for part, names in found.values()]
-    if not places:
+        read = next((read for kind, read in readers.items() if isinstance(part, kind)), None)
+        if read is not None or isinstance(part, nn.MultiheadAttention):
+            found.setdefault(id(part), (part, read, []))[2].append(name or type(part).__name__)
+    if not found:
         raise CaptureError(
             f"{type(module).__name__} holds no nn.MultiheadAttention to capture; for attention of another class "
             "use capture(module, readers={ItsClass: read})"
         )
-    own = {type(part).__name__ for part, _ in places if _has_forward_of_its_own(part, readers)}
+    _refuse_unreadable((part, read) for part, read, _ in found.values())
+    return [(part, read, tuple(names)) for part, read, names in found.values()]
+
+
+def _refuse_unreadable(places: Iterable[tuple[nn.Module, Reader | None]]) -> None:
+    """A subclass that only computes the same by other means says so by ``computes_multihead = True``."""
+    own = {
+        type(part).__name__
+        for part, read in places
+        if read is None
+        and type(part).forward is not nn.MultiheadAttention.forward
+        and not getattr(part, "computes_multihead", False)
+    }
     if own:
         raise CaptureError(
             f"{', '.join(sorted(own))} has a forward of its own, which cannot be read as nn.MultiheadAttention's: "
             "use capture(module, readers={ItsClass: read})"
         )
-    return places
-
-
-def _reader_of(part: nn.Module, readers: Mapping[type[nn.Module], Reader]) -> Reader | None:
-    return next((read for kind, read in readers.items() if isinstance(part, kind)), None)
-
-
-def _has_forward_of_its_own(part: nn.Module, readers: Mapping[type[nn.Module], Reader]) -> bool:
-    """A subclass that only computes the same by other means says so by ``computes_multihead = True``."""
-    is_plain = type(part).forward is nn.MultiheadAttention.forward or getattr(part, "computes_multihead", False)
-    return not is_plain and _reader_of(part, readers) is None
 
 
 def _noter(records: Records, names: tuple[str, ...], copy: bool, keep: str) -> _Note:

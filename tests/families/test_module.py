@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.testing import assert_close
 
 import detr_attnviz as av
-from detr_attnviz.errors import ChoiceError
+from detr_attnviz.errors import CaptureError, ChoiceError
 from tests.tiny import NAMES, drawn_picture
 
 pytestmark = pytest.mark.filterwarnings("ignore:enable_nested_tensor is True:UserWarning")
@@ -96,6 +96,20 @@ def test_loading_leaves_the_module_as_it_was() -> None:
     assert fork.training
     assert not fork.transformer.encoder.training
     assert all(weight.requires_grad for weight in fork.parameters())
+
+
+class Doubled(nn.MultiheadAttention):
+    """Attention whose forward is its own."""
+
+    def forward(self, query: Tensor, *args: object, **options: object) -> tuple[Tensor, Tensor | None]:
+        return super().forward(2 * query, *args, **options)  # type: ignore[arg-type]
+
+
+def test_attention_with_a_forward_of_its_own_is_not_misread() -> None:
+    fork = Notebook()
+    fork.transformer.decoder.layers[1].multihead_attn = Doubled(16, 2)
+    with pytest.raises(CaptureError, match="Doubled has a forward of its own"):
+        av.load(fork).trace(drawn_picture(), shortest_px=128)
 
 
 def test_a_built_module_takes_no_heads() -> None:
