@@ -1,12 +1,13 @@
 """What every family of detectors offers: prepare a picture, run, name its sites, read its output."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
 from torch import Tensor
 
+from detr_attnviz.checkpoints.preparation import IMAGENET_MEAN, IMAGENET_STD, LONGEST_PX, SHORTEST_PX
 from detr_attnviz.checkpoints.read import sha256_of
 from detr_attnviz.detections import Detection
 from detr_attnviz.errors import ChoiceError
@@ -95,10 +96,10 @@ class Family(Protocol):
 class Resize:
     """The official resizing rule: shortest side to ``shortest_px``, but longest at most ``longest_px``."""
 
-    shortest_px: int = 800
-    longest_px: int = 1333
-    mean: tuple[float, ...] = field(default=(0.485, 0.456, 0.406))
-    std: tuple[float, ...] = field(default=(0.229, 0.224, 0.225))
+    shortest_px: int = SHORTEST_PX
+    longest_px: int = LONGEST_PX
+    mean: tuple[float, ...] = IMAGENET_MEAN
+    std: tuple[float, ...] = IMAGENET_STD
 
     def __post_init__(self) -> None:
         if not 1 <= self.shortest_px <= self.longest_px:
