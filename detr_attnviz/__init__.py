@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from detr_attnviz.explanation import Explanation
     from detr_attnviz.methods.explain import explain
     from detr_attnviz.methods.select import select
+    from detr_attnviz.process import tune_process
     from detr_attnviz.recording.hooks import capture
     from detr_attnviz.sites import AttentionCall
     from detr_attnviz.trace import Trace
@@ -40,6 +41,7 @@ __all__ = [
     "render",
     "select",
     "split_in_proj",
+    "tune_process",
     "verify",
 ]
 
@@ -56,6 +58,7 @@ _HOMES = {
     "render": "drawing.render",
     "select": "methods.select",
     "split_in_proj": "checkpoints.packed",
+    "tune_process": "process",
     "verify": "verification",
 }
 

@@ -1,6 +1,6 @@
 """Loads a detector, and traces one picture through it with everything recorded."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -8,11 +8,11 @@ from threading import RLock
 
 import torch
 from PIL import Image
-from torch import nn
+from torch import Tensor, nn
 
 from detr_attnviz import __version__
 from detr_attnviz.errors import ChoiceError, ImageError
-from detr_attnviz.families.base import Family, Prediction, Prepared
+from detr_attnviz.families.base import Family, Precision, Prediction, Prepared
 from detr_attnviz.families.open import ClassNames, OpenOptions, Source, Weights, default_source, open_family
 from detr_attnviz.pictures import read_picture
 from detr_attnviz.recording.hooks import Records, record
@@ -28,6 +28,7 @@ def load(
     dilation: bool | None = None,
     classes: ClassNames | None = None,
     weights: Weights = "model",
+    precision: Precision = "fp32",
     progress: Callable[[int, int | None], None] | None = None,
 ) -> "Detector":
     """A detector from a name ("demo", "detr-r50"), a checkpoint file, a folder or a built ``nn.Module``.
@@ -36,7 +37,9 @@ def load(
     ``nheads`` and ``dilation`` say what no tensor tells; ``classes`` names the classes (a sequence, id → name,
     a text file or a COCO-style JSON). ``weights`` is "model", or "ema" for the averaged ones of a training
     checkpoint. ``device`` is "auto", "cpu", "cuda", "cuda:1", "mps"; a built module stays where it is on "auto".
-    ``detector.notes`` holds what had to be assumed.
+    ``precision`` "fp32" is exact up to rounding; "official" keeps the official order of operations, for its very
+    digits; "bf16" and "fp16" are what the backbone's convolutions compute in, while the transformer, and so attention
+    itself, stays in float32. ``detector.notes`` holds what had to be assumed.
 
     Raises: CheckpointError, DownloadError, ChoiceError.
     """
@@ -45,8 +48,8 @@ def load(
         source, why = default_source()
         note = (why,)
     family = open_family(source, OpenOptions(nheads, dilation, classes, weights, progress))
-    if device != "auto" or not isinstance(source, nn.Module):
-        family.to(find_device(device))
+    stays = device == "auto" and isinstance(source, nn.Module)
+    family.settle(None if stays else find_device(device), precision)
     return Detector(family, notes=(*note, *family.origin.notes))
 
 
@@ -106,6 +109,7 @@ class Detector:
             "checkpoint": origin.name,
             "checkpoint_sha256": self.checkpoint_sha256,
             "weights": origin.weights if origin.weights != "model" else None,
+            "precision": origin.precision if origin.precision != "fp32" else None,
             "heads": origin.heads,
             "dilation": origin.dilation,
             "assumed": "; ".join(origin.notes),
@@ -117,10 +121,10 @@ class Detector:
         """An upright RGB picture as the model's inputs, and its grid."""
         return self.family.prepare(image, shortest_px=shortest_px, longest_px=longest_px)
 
-    def forward(self, prepared: Prepared) -> tuple[Prediction, Records]:
+    def forward(self, inputs: Mapping[str, Tensor]) -> tuple[Prediction, Records]:
         """One forward with every site recorded."""
         with exact_inference(), record(self.sites, copy=not self.family.holds_still) as records:
-            prediction = self.family.forward(prepared.inputs)
+            prediction = self.family.forward(inputs)
         return prediction, records
 
     def trace(
@@ -143,9 +147,30 @@ class Detector:
             )
         picture = read_picture(image)
         prepared = self.prepare(picture, shortest_px=shortest_px, longest_px=longest_px)
-        prediction, records = self.forward(prepared)
+        source = str(image) if isinstance(image, (str, Path)) else ""
+        return self.trace_prepared([(picture, prepared, source)])[0]
+
+    def trace_prepared(self, pictures: Sequence[tuple[Image.Image, Prepared, str]]) -> tuple[Trace, ...]:
+        """One forward over pictures that were prepared to the same size, and a trace of each.
+
+        A picture comes with what ``prepare`` made of it and its source. None is padded, so every map is the one
+        that the picture gives alone: to the bit in a batch of one, else as exactly as a batched kernel rounds.
+
+        Raises: ChoiceError for inputs of several sizes.
+        """
+        if not pictures:
+            return ()
+        inputs = _joined([prepared for _, prepared, _ in pictures])
+        prediction, records = self.forward(inputs)
+        own = [records] if len(pictures) == 1 else [records.picture(index) for index in range(len(pictures))]
+        return tuple(
+            self._trace(picture, prediction.picture(index), own[index]) for index, picture in enumerate(pictures)
+        )
+
+    def _trace(self, picture: tuple[Image.Image, Prepared, str], prediction: Prediction, records: Records) -> Trace:
+        image, prepared, source = picture
         return Trace(
-            image=picture,
+            image=image,
             grid=prepared.grid,
             detections=self.family.detections(prediction, prepared.grid),
             logits=prediction.logits[0].clone(),  # outside inference mode: a tensor like any other
@@ -153,8 +178,18 @@ class Detector:
             records=records,
             detector=self,
             prepared=prepared,
-            source=str(image) if isinstance(image, (str, Path)) else "",
+            source=source,
         )
+
+
+def _joined(pictures: Sequence[Prepared]) -> Mapping[str, Tensor]:
+    first = pictures[0].inputs
+    if len(pictures) == 1:
+        return first
+    sizes = {tuple((name, *value.shape) for name, value in prepared.inputs.items()) for prepared in pictures}
+    if len(sizes) > 1:
+        raise ChoiceError(f"pictures of one forward must be prepared to one size; found {sorted(sizes)}")
+    return {name: torch.cat([prepared.inputs[name] for prepared in pictures]) for name in first}
 
 
 _one_at_a_time = RLock()

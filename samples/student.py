@@ -14,13 +14,8 @@ from losses import Predictions
 from shapes import CLASSES
 from torch import Tensor, nn
 
-from detr_attnviz.models.detr import (
-    DETR,
-    DecoderLayer,
-    EncoderLayer,
-    FrozenBatchNorm2d,
-    ResNetShape,
-)
+from detr_attnviz.models.detr import DETR, DecoderLayer, EncoderLayer
+from detr_attnviz.models.resnet import FrozenBatchNorm2d, ResNetShape
 
 WIDTH, HEADS, FEEDFORWARD = 128, 8, 512
 BACKBONE = ResNetShape(blocks=(1, 2, 1, 1), expansion=1, width_per_group=32, dilation=True)
@@ -201,7 +196,10 @@ def _embed_points(points: Tensor) -> Tensor:
 
 
 def _initialise(detr: DETR) -> None:
-    """Glorot values in the transformer; every decoder query first looks for keys like itself."""
+    """He values in the backbone, Glorot ones in the transformer; a decoder query first looks for keys like itself."""
+    for part in detr.backbone.modules():
+        if isinstance(part, nn.Conv2d):
+            nn.init.kaiming_normal_(part.weight, mode="fan_out", nonlinearity="relu")
     transformer = detr.transformer
     for parameter in transformer.parameters():
         if parameter.dim() > 1:

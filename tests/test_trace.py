@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch.testing import assert_close
 
 import detr_attnviz as av
@@ -249,6 +250,57 @@ def test_averaged_weights_can_be_chosen(tmp_path: Path) -> None:
     }
     assert not torch.allclose(traces["model"].logits, traces["ema"].logits)
     assert traces["ema"].detector.provenance["weights"] == "ema"
+
+
+def test_pictures_of_one_size_share_a_forward() -> None:
+    detector = tiny_detector()
+    pictures = [drawn_picture(), drawn_picture().transpose(Image.Transpose.FLIP_LEFT_RIGHT), drawn_picture()]
+    calls = []
+    forward = detector.family.forward
+    detector.family.forward = lambda inputs: (calls.append(inputs), forward(inputs))[1]  # type: ignore[method-assign]
+    together = detector.trace_prepared(
+        [(picture, detector.prepare(picture), f"{n}") for n, picture in enumerate(pictures)]
+    )
+    assert len(calls) == 1
+    assert [trace.source for trace in together] == ["0", "1", "2"]
+    for trace, picture in zip(together, pictures, strict=True):
+        alone = detector.trace(picture)
+        assert_close(trace.logits, alone.logits, atol=1e-5, rtol=0)
+        assert trace.sites == alone.sites
+        for site in alone.sites:
+            assert trace.records[site].map().shape == alone.records[site].map().shape
+            assert_close(trace.attention(site), alone.attention(site), atol=1e-5, rtol=0)
+
+
+def test_a_prepared_picture_alone_is_its_trace_to_the_bit() -> None:
+    detector, picture = tiny_detector(), drawn_picture()
+    (trace,) = detector.trace_prepared([(picture, detector.prepare(picture), "x.png")])
+    assert torch.equal(trace.logits, detector.trace(picture).logits)
+    assert detector.trace_prepared([]) == ()
+
+
+def test_pictures_of_other_sizes_share_no_forward() -> None:
+    detector = tiny_detector()
+    pictures = [drawn_picture(96, 64), drawn_picture(64, 96)]
+    with pytest.raises(ChoiceError, match="prepared to one size"):
+        detector.trace_prepared([(picture, detector.prepare(picture), "") for picture in pictures])
+
+
+def test_precision_is_the_detectors_and_in_its_provenance(tmp_path: Path) -> None:
+    torch.save(tiny_model().state_dict(), tmp_path / "x.pth")
+    exact = av.load(tmp_path / "x.pth", device="cpu", nheads=4)
+    official = av.load(tmp_path / "x.pth", device="cpu", nheads=4, precision="official")
+    assert "precision" not in exact.provenance
+    assert official.provenance["precision"] == "official"
+    picture = drawn_picture()
+    assert_close(exact.trace(picture).logits, official.trace(picture).logits, atol=1e-5, rtol=0)
+    plain = av.load(tiny_model(), nheads=None).trace(picture)
+    assert torch.equal(official.trace(picture).logits, plain.logits)
+
+
+def test_a_built_module_keeps_its_own_precision() -> None:
+    with pytest.raises(ChoiceError, match="a built module runs in its own"):
+        av.load(tiny_model(), precision="bf16")
 
 
 @pytest.mark.gpu

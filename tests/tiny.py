@@ -9,7 +9,8 @@ from PIL import Image, ImageDraw
 from detr_attnviz.detector import Detector
 from detr_attnviz.families.base import Origin, Resize
 from detr_attnviz.families.native import NativeFamily
-from detr_attnviz.models.detr import DETR, ResNetShape
+from detr_attnviz.models.detr import DETR
+from detr_attnviz.models.resnet import ResNetShape
 
 NAMES = ("cat", "dog", "bird", "fish", "cow")
 

@@ -78,6 +78,15 @@ class ModelOptions:
             show_default=False,
         ),
     ] = None
+    precision: Annotated[
+        Literal["fp32", "official", "bf16", "fp16"],
+        typer.Option(
+            metavar="NAME",
+            help="fp32: exact up to rounding. official: the official order of operations, to its last digits, slower. "
+            "bf16, fp16: the backbone in that, where the device is faster so.",
+            rich_help_panel=_MODEL,
+        ),
+    ] = "fp32"
     nheads: Annotated[
         int | None,
         typer.Option(
@@ -105,6 +114,7 @@ class ModelOptions:
                 self.checkpoint,
                 weights=self.weights,
                 device=self.device,
+                precision=self.precision,
                 nheads=self.nheads,
                 dilation=self.dilation,
                 classes=classes,
@@ -173,10 +183,11 @@ class ShowOptions:
 
         Raises: typer.BadParameter for a point that is none, or that is missing.
         """
-        from detr_attnviz.methods.request import Request
-
         if self.kind == "encoder" and not self.point:
             raise typer.BadParameter("--kind encoder needs at least one --point X,Y (original pixels)")
+        points = tuple(parse_point(text) for text in self.point or ())
+        from detr_attnviz.methods.request import Request
+
         return Request(
             kind=self.kind,
             layer=self.layer,
@@ -186,7 +197,7 @@ class ShowOptions:
             top_k=self.top_k,
             threshold=self.threshold,
             fallback=self.fallback,
-            points=tuple(parse_point(text) for text in self.point or ()),
+            points=points,
             direction=self.direction,
         )
 

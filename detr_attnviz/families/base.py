@@ -12,6 +12,7 @@ from detr_attnviz.checkpoints.read import sha256_of
 from detr_attnviz.detections import Detection
 from detr_attnviz.errors import ChoiceError
 from detr_attnviz.grid import Grid
+from detr_attnviz.models.fuse import Precision as Precision
 from detr_attnviz.sites import AttentionSite
 
 if TYPE_CHECKING:
@@ -42,13 +43,17 @@ class Prediction:
     logits: Tensor
     boxes: Tensor
 
+    def picture(self, index: int) -> "Prediction":
+        """The output for one picture of the batch; its batch axis is 1."""
+        return Prediction(self.logits[index : index + 1], self.boxes[index : index + 1])
+
 
 @dataclass(frozen=True)
 class Origin:
     """Where a model came from, and everything about it that no tensor told.
 
-    ``heads`` and ``dilation`` are what the maps were made with; ``weights`` is "model" or "ema". ``notes`` are
-    sentences a user should read.
+    ``heads`` and ``dilation`` are what the maps were made with; ``weights`` is "model" or "ema", ``precision`` what
+    the backbone computes in. ``notes`` are sentences a user should read.
     """
 
     name: str
@@ -56,6 +61,7 @@ class Origin:
     heads: int | None = None
     dilation: bool | None = None
     weights: str | None = None
+    precision: str | None = None
     notes: tuple[str, ...] = ()
 
     @cached_property
@@ -74,22 +80,25 @@ class Family(Protocol):
     def prepare(
         self, image: "Image.Image", *, shortest_px: int | None = None, longest_px: int | None = None
     ) -> Prepared:
-        """An upright RGB picture to inputs on the model's device."""
+        """An upright RGB picture to inputs, still in the host's memory: no device is touched, from any thread."""
 
     def padded(self, inputs: Mapping[str, Tensor]) -> Padded | None:
         """The same picture with padding to the right and below, or None for a model without a mask."""
 
     def forward(self, inputs: Mapping[str, Tensor]) -> Prediction:
-        """One inference; the caller chooses what is recorded around it."""
+        """One inference on the model's device; the caller chooses what is recorded around it."""
 
     def sites(self) -> tuple[AttentionSite, ...]:
         """Every place of attention, encoder first, in the order of the forward."""
 
     def detections(self, prediction: Prediction, grid: Grid) -> tuple[Detection, ...]:
-        """Every object query of the first picture of a batch."""
+        """Every object query of a batch of one."""
 
-    def to(self, device: "torch.device") -> None:
-        """Moves the model."""
+    def settle(self, device: "torch.device | None", precision: Precision) -> None:
+        """Moves the model to ``device`` (None: it stays) and makes it fast there; called once, before any forward.
+
+        Raises: ChoiceError for a precision that this model or device has not.
+        """
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from detr_attnviz.detections import Detection
 from detr_attnviz.errors import ChoiceError
 from detr_attnviz.families.base import Origin, Prediction, Prepared, Resize
-from detr_attnviz.families.native import grid_of, normalised, resized_rule, softmax_detections
+from detr_attnviz.families.native import grid_of, normalised, refuse_precision, resized_rule, softmax_detections
 from detr_attnviz.grid import Grid
+from detr_attnviz.models.fuse import Precision
 from detr_attnviz.sites import AttentionSite, SiteKind
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class ModuleFamily:
     def prepare(
         self, image: "Image.Image", *, shortest_px: int | None = None, longest_px: int | None = None
     ) -> Prepared:
-        pixels = normalised(image, resized_rule(self.resize, shortest_px, longest_px)).to(self._device())
+        pixels = normalised(image, resized_rule(self.resize, shortest_px, longest_px))
         return Prepared({"images": pixels}, grid_of(image, pixels, self.stride_px, rounds_up=self.rounds_up))
 
     def padded(self, inputs: Mapping[str, Tensor]) -> None:
@@ -52,7 +53,7 @@ class ModuleFamily:
 
     def forward(self, inputs: Mapping[str, Tensor]) -> Prediction:
         with evaluating(self.model):
-            output = self.model(inputs["images"])
+            output = self.model(inputs["images"].to(self._device()))
         return Prediction(_part(output, "pred_logits", "logits"), _part(output, "pred_boxes"))
 
     def sites(self) -> tuple[AttentionSite, ...]:
@@ -61,8 +62,10 @@ class ModuleFamily:
     def detections(self, prediction: Prediction, grid: Grid) -> tuple[Detection, ...]:
         return softmax_detections(prediction, grid, self.class_names)
 
-    def to(self, device: torch.device) -> None:
-        self.model.to(device)
+    def settle(self, device: torch.device | None, precision: Precision) -> None:
+        refuse_precision(precision)
+        if device is not None:
+            self.model.to(device)
 
     def _device(self) -> torch.device:
         return next(self.model.parameters()).device
@@ -91,7 +94,7 @@ class ModuleFamily:
         handle = cross.register_forward_pre_hook(count, with_kwargs=True)
         try:
             with torch.no_grad():
-                self.forward({"images": torch.zeros(1, 3, side_px, side_px, device=self._device())})
+                self.forward({"images": torch.zeros(1, 3, side_px, side_px)})
         finally:
             handle.remove()
         return seen[0] if seen else 0

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,9 +11,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from detr_attnviz.detections import Detection
+from detr_attnviz.errors import ChoiceError
 from detr_attnviz.families.base import Origin, Padded, Prediction, Prepared, Resize
 from detr_attnviz.grid import Grid
 from detr_attnviz.models.detr import DETR
+from detr_attnviz.models.fuse import Precision, fuse
 from detr_attnviz.sites import AttentionSite, SiteKind
 
 if TYPE_CHECKING:
@@ -26,12 +29,18 @@ _DECODER_SITES: tuple[tuple[str, SiteKind, str], ...] = (
 
 
 class NativeFamily:
-    """A ``DETR`` of this package with its preprocessing and postprocessing."""
+    """A ``DETR`` of this package with its preprocessing and postprocessing.
+
+    A model that nobody else holds (``is_own``) is made faster in place; one that a caller built stays as it is.
+    """
 
     holds_still = True
 
-    def __init__(self, model: DETR, resize: Resize, class_names: tuple[str, ...], origin: Origin) -> None:
+    def __init__(
+        self, model: DETR, resize: Resize, class_names: tuple[str, ...], origin: Origin, *, is_own: bool = False
+    ) -> None:
         self.model = model
+        self.is_own = is_own
         self.resize = resize
         self.class_names = class_names
         self.origin = origin
@@ -39,8 +48,7 @@ class NativeFamily:
     def prepare(
         self, image: "Image.Image", *, shortest_px: int | None = None, longest_px: int | None = None
     ) -> Prepared:
-        resize = resized_rule(self.resize, shortest_px, longest_px)
-        pixels = normalised(image, resize).to(next(self.model.parameters()).device)
+        pixels = normalised(image, resized_rule(self.resize, shortest_px, longest_px))
         return Prepared({"images": pixels}, grid_of(image, pixels, self.model.stride_px))
 
     def padded(self, inputs: Mapping[str, Tensor]) -> Padded:
@@ -54,7 +62,8 @@ class NativeFamily:
         )
 
     def forward(self, inputs: Mapping[str, Tensor]) -> Prediction:
-        output = self.model(**inputs)
+        device = next(self.model.parameters()).device
+        output = self.model(**{name: value.to(device, non_blocking=True) for name, value in inputs.items()})
         return Prediction(output.logits, output.boxes)
 
     def sites(self) -> tuple[AttentionSite, ...]:
@@ -73,8 +82,14 @@ class NativeFamily:
     def detections(self, prediction: Prediction, grid: Grid) -> tuple[Detection, ...]:
         return softmax_detections(prediction, grid, self.class_names)
 
-    def to(self, device: torch.device) -> None:
-        self.model.to(device)
+    def settle(self, device: torch.device | None, precision: Precision) -> None:
+        if device is not None:
+            self.model.to(device)
+        if self.is_own:
+            fuse(self.model, precision)
+            self.origin = replace(self.origin, precision=precision)
+        else:
+            refuse_precision(precision)
 
 
 def resized_rule(rule: Resize, shortest_px: int | None, longest_px: int | None) -> Resize:
@@ -88,6 +103,15 @@ def resized_rule(rule: Resize, shortest_px: int | None, longest_px: int | None) 
     if shortest_px is None:
         shortest = min(shortest, longest)
     return Resize(shortest, longest, rule.mean, rule.std)
+
+
+def refuse_precision(precision: Precision) -> None:
+    """A built module is run as it is.
+
+    Raises: ChoiceError for a precision that would change it.
+    """
+    if precision not in ("official", "fp32"):
+        raise ChoiceError(f"precision {precision} is for checkpoints; a built module runs in its own: leave it out")
 
 
 def normalised(image: "Image.Image", rule: Resize) -> Tensor:

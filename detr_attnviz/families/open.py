@@ -1,6 +1,5 @@
 """Finds the family of a name, a file, a folder or a built module; optional packages are not imported to say no."""
 
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -8,14 +7,15 @@ from pathlib import Path
 
 from torch import nn
 
-from detr_attnviz.checkpoints import naming, zoo
+from detr_attnviz.checkpoints import naming
 from detr_attnviz.checkpoints.choice import Weights as Weights
 from detr_attnviz.checkpoints.class_names import read_class_names
 from detr_attnviz.checkpoints.coco import COCO_NAMES
 from detr_attnviz.checkpoints.config import check_class_names, infer
+from detr_attnviz.checkpoints.digest import begin_sha256
 from detr_attnviz.checkpoints.read import read
+from detr_attnviz.checkpoints.source import default_source as default_source
 from detr_attnviz.checkpoints.source import locate
-from detr_attnviz.checkpoints.zoo import DEMO
 from detr_attnviz.errors import CheckpointError, CheckpointKeysError, ChoiceError, few
 from detr_attnviz.families.base import Family, Origin, Resize
 from detr_attnviz.families.module import ModuleFamily
@@ -23,8 +23,6 @@ from detr_attnviz.families.native import NativeFamily
 from detr_attnviz.models.build import build
 from detr_attnviz.models.detr import DETR
 
-ENVIRONMENT_VARIABLE = "ATTNVIZ_CHECKPOINT"
-_DEFAULT = "detr-r50"
 _PARTS = frozenset({"backbone", "input_proj", "transformer", "query_embed", "class_embed", "bbox_embed"})
 
 Source = str | Path | nn.Module
@@ -46,19 +44,6 @@ class OpenOptions:
     progress: Callable[[int, int | None], None] | None = None
 
 
-def default_source() -> tuple[str, str]:
-    """The checkpoint used when none is named, and a sentence that says why it is that one."""
-    chosen = os.environ.get(ENVIRONMENT_VARIABLE)
-    if chosen:
-        return chosen, f"checkpoint {chosen}, from ${ENVIRONMENT_VARIABLE}"
-    if zoo.is_on_disk(_DEFAULT):
-        return _DEFAULT, f"checkpoint {_DEFAULT}, found on disk; -c chooses another"
-    return DEMO, (
-        "demo weights, which know drawn shapes only; for photographs: "
-        f"attnviz checkpoints download {_DEFAULT}, or -c YOUR_CHECKPOINT"
-    )
-
-
 def open_family(source: Source, options: OpenOptions | None = None) -> Family:
     """The family that runs ``source``: "demo", a name of the zoo, a file, a folder or a built ``nn.Module``.
 
@@ -70,6 +55,7 @@ def open_family(source: Source, options: OpenOptions | None = None) -> Family:
     if isinstance(source, nn.Module):
         return _open_module(source, options)
     name, path = locate(source, progress=options.progress)
+    begin_sha256(path)
     found = read(path, weights=options.weights)
     names = None if options.classes is None else read_class_names(options.classes)
     with _naming(path):
@@ -90,8 +76,8 @@ def open_family(source: Source, options: OpenOptions | None = None) -> Family:
     if config.masks:
         notes.append("the mask head of this panoptic checkpoint is not used: boxes and their attention are shown")
     resize = Resize(config.shortest_px, config.longest_px, config.mean, config.std)
-    origin = Origin(name, str(path), config.heads, config.dilation, options.weights, tuple(notes))
-    return NativeFamily(model.requires_grad_(False), resize, config.class_names, origin)
+    origin = Origin(name, str(path), config.heads, config.dilation, options.weights, notes=tuple(notes))
+    return NativeFamily(model.requires_grad_(False), resize, config.class_names, origin, is_own=True)
 
 
 @contextmanager

@@ -6,7 +6,8 @@ from torch import Tensor
 
 from detr_attnviz.checkpoints.config import DetrConfig
 from detr_attnviz.errors import CheckpointKeysError
-from detr_attnviz.models.detr import DETR, ResNetShape
+from detr_attnviz.models.detr import DETR
+from detr_attnviz.models.resnet import ResNetShape
 
 
 def build(config: DetrConfig, tensors: Mapping[str, Tensor], *, source: str = "checkpoint") -> DETR:

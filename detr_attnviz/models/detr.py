@@ -1,4 +1,4 @@
-"""The inference DETR in one file; attribute names equal to the official checkpoint's keys.
+"""The inference DETR, but for its backbone, in one file; attribute names equal to the official checkpoint's keys.
 
 Carion et al. 2020, "End-to-End Object Detection with Transformers" (arXiv 2005.12872). Attention always
 runs on PyTorch's fused kernels and never returns its weights: maps are computed later from what went in.
@@ -9,90 +9,12 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
-
-@dataclass(frozen=True)
-class ResNetShape:
-    """What distinguishes one ResNet from another; the defaults are ResNet-50.
-
-    ``dilation`` keeps the last stage at stride 16 and dilates it instead ("DC5").
-    """
-
-    blocks: tuple[int, int, int, int] = (3, 4, 6, 3)
-    bottleneck: bool = True
-    expansion: int = 4
-    width_per_group: int = 64
-    groups: int = 1
-    dilation: bool = False
-
-    @property
-    def channels(self) -> int:
-        """Channels of the last stage's output."""
-        return 512 * (self.expansion if self.bottleneck else 1)
-
-    @property
-    def stride_px(self) -> int:
-        """Input pixels from one cell of the last stage to the next."""
-        return 16 if self.dilation else 32
-
-
-class FrozenBatchNorm2d(nn.Module):
-    """Batch normalisation with fixed statistics, eps 1e-5, in the official order of operations."""
-
-    weight: Tensor
-    bias: Tensor
-    running_mean: Tensor
-    running_var: Tensor
-    eps: float = 1e-5
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.register_buffer("weight", torch.ones(channels))
-        self.register_buffer("bias", torch.zeros(channels))
-        self.register_buffer("running_mean", torch.zeros(channels))
-        self.register_buffer("running_var", torch.ones(channels))
-
-    def forward(self, x: Tensor) -> Tensor:
-        scale = self.weight * (self.running_var + self.eps).rsqrt()
-        shift = self.bias - self.running_mean * scale
-        return x * scale[:, None, None] + shift[:, None, None]
-
-
-def _block_type(shape: ResNetShape) -> type[nn.Module]:
-    if not shape.bottleneck or shape.expansion == Bottleneck.expansion:
-        return Bottleneck if shape.bottleneck else BasicBlock  # type: ignore[no-any-return]
-
-    class SlimBottleneck(Bottleneck):  # type: ignore[misc]
-        expansion: ClassVar[int] = shape.expansion
-
-    return SlimBottleneck
-
-
-class Backbone(nn.Module):
-    """A ResNet up to its last stage: ``[B 3 H W] → [B channels h w]``."""
-
-    def __init__(self, shape: ResNetShape) -> None:
-        super().__init__()
-        self.body = ResNet(
-            _block_type(shape),
-            list(shape.blocks),
-            groups=shape.groups,
-            width_per_group=shape.width_per_group,
-            replace_stride_with_dilation=[False, False, shape.dilation],
-            norm_layer=FrozenBatchNorm2d,
-        )
-        del self.body.fc, self.body.avgpool
-
-    def forward(self, images: Tensor) -> Tensor:
-        body = self.body
-        x = body.maxpool(body.relu(body.bn1(body.conv1(images))))  # [B 64 H/4 W/4]
-        return body.layer4(body.layer3(body.layer2(body.layer1(x))))  # type: ignore[no-any-return]
+from detr_attnviz.models.resnet import Backbone, ResNetShape
 
 
 class SinePositions(nn.Module):
@@ -160,14 +82,28 @@ class Attention(nn.MultiheadAttention):
             return super().forward(
                 query, key, value, key_padding_mask, need_weights, attn_mask, average_attn_weights, is_causal
             )
-        weights, biases = self.in_proj_weight.chunk(3), self.in_proj_bias.chunk(3)
         q, k, v = (
-            F.linear(x, weight, bias).unflatten(-1, (self.num_heads, -1)).permute(1, 2, 0, 3)  # [B heads T dim]
-            for x, weight, bias in zip((query, key, value), weights, biases, strict=True)
+            self.project(x, part).unflatten(-1, (self.num_heads, -1)).permute(1, 2, 0, 3)  # [B heads T dim]
+            for part, x in enumerate((query, key, value))
         )
         mask = None if key_padding_mask is None else ~key_padding_mask[:, None, None]
         mixed = F.scaled_dot_product_attention(q * math.sqrt(1 / self.head_dim), k, v, mask, scale=1.0)
-        return self.out_proj(mixed.permute(2, 0, 1, 3).flatten(2)), None
+        return self.join(mixed.permute(2, 0, 1, 3).flatten(2)), None
+
+    def project(self, x: Tensor, part: int) -> Tensor:
+        """``x [T B D]`` through Wq, Wk or Wv (part 0, 1, 2)."""
+        return F.linear(x, self.in_proj_weight.chunk(3)[part], self.in_proj_bias.chunk(3)[part])
+
+    def join(self, mixed: Tensor) -> Tensor:
+        """The heads' results ``[T B D]``, side by side, through ``out_proj``."""
+        return self.out_proj(mixed)  # type: ignore[no-any-return]
+
+
+class Linear(nn.Linear):
+    """``nn.Linear`` that can be asked for its ReLU as well, which a fused kernel gives in the same pass."""
+
+    def relu(self, x: Tensor) -> Tensor:
+        return F.relu_(self(x))
 
 
 class EncoderLayer(nn.Module):
@@ -176,8 +112,8 @@ class EncoderLayer(nn.Module):
     def __init__(self, width: int, heads: int, feedforward: int, pre_norm: bool) -> None:
         super().__init__()
         self.self_attn = Attention(width, heads)
-        self.linear1 = nn.Linear(width, feedforward)
-        self.linear2 = nn.Linear(feedforward, width)
+        self.linear1 = Linear(width, feedforward)
+        self.linear2 = Linear(feedforward, width)
         self.norm1 = nn.LayerNorm(width)
         self.norm2 = nn.LayerNorm(width)
         self.pre_norm = pre_norm
@@ -194,7 +130,7 @@ class EncoderLayer(nn.Module):
         return self.self_attn(q, q, x, key_padding_mask=padding, need_weights=False)[0]  # type: ignore[no-any-return]
 
     def _feed(self, x: Tensor) -> Tensor:
-        return self.linear2(F.relu(self.linear1(x)))  # type: ignore[no-any-return]
+        return self.linear2(self.linear1.relu(x))  # type: ignore[no-any-return]
 
 
 class DecoderLayer(nn.Module):
@@ -204,8 +140,8 @@ class DecoderLayer(nn.Module):
         super().__init__()
         self.self_attn = Attention(width, heads)
         self.multihead_attn = Attention(width, heads)
-        self.linear1 = nn.Linear(width, feedforward)
-        self.linear2 = nn.Linear(feedforward, width)
+        self.linear1 = Linear(width, feedforward)
+        self.linear2 = Linear(feedforward, width)
         self.norm1 = nn.LayerNorm(width)
         self.norm2 = nn.LayerNorm(width)
         self.norm3 = nn.LayerNorm(width)
@@ -234,7 +170,7 @@ class DecoderLayer(nn.Module):
         )[0]
 
     def _feed(self, x: Tensor) -> Tensor:
-        return self.linear2(F.relu(self.linear1(x)))  # type: ignore[no-any-return]
+        return self.linear2(self.linear1.relu(x))  # type: ignore[no-any-return]
 
 
 class Encoder(nn.Module):
@@ -298,11 +234,11 @@ class MLP(nn.Module):
     def __init__(self, width: int, outputs: int, layers: int) -> None:
         super().__init__()
         sizes = [width] * layers + [outputs]
-        self.layers = nn.ModuleList([nn.Linear(size, after) for size, after in itertools.pairwise(sizes)])
+        self.layers = nn.ModuleList([Linear(size, after) for size, after in itertools.pairwise(sizes)])
 
     def forward(self, x: Tensor) -> Tensor:
         for layer in self.layers[:-1]:
-            x = F.relu(layer(x))
+            x = layer.relu(x)  # type: ignore[operator]
         return self.layers[-1](x)  # type: ignore[no-any-return]
 
 

@@ -58,6 +58,13 @@ class Records(Mapping[str, DenseRecord]):
         near = get_close_matches(name, self._watched, n=3, cutoff=0.5) or self._watched
         raise UnknownSiteError(f"no site {name!r} here; there are {', '.join(near) or 'none'}")
 
+    def picture(self, index: int) -> "Records":
+        """The same records of one picture of the batch alone: their maps' batch axis is 1."""
+        own = Records()
+        own._watched = self._watched
+        own._calls = {name: [call.picture(index) for call in calls] for name, calls in self._calls.items()}
+        return own
+
 
 @contextmanager
 def record(sites: Sequence[AttentionSite], *, copy: bool = False) -> Iterator[Records]:
@@ -127,7 +134,10 @@ def _places(
 
 
 def _refuse_unreadable(places: Iterable[tuple[nn.Module, Reader | None]]) -> None:
-    """A subclass that only computes the same by other means says so by ``computes_multihead = True``."""
+    """A subclass that only computes the same by other means says so by ``computes_multihead = True``.
+
+    It offers ``project(x, part)`` too: ``x`` through Wq, Wk or Wv (part 0, 1, 2).
+    """
     own = {
         type(part).__name__
         for part, read in places

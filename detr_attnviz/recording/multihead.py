@@ -4,7 +4,7 @@ Follows torch.nn.functional.multi_head_attention_forward step by step, up to the
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from inspect import signature
 from typing import Any, cast
 
@@ -91,11 +91,12 @@ def _batch_first(x: Tensor, is_batch_first: bool) -> tuple[Tensor, Tensor | None
 
 
 def _project(attention: nn.MultiheadAttention, query: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
-    parts = projections_of(attention)
-    projected = (
-        F.linear(query, parts.q_weight, parts.q_bias),
-        F.linear(key, parts.k_weight, parts.k_bias),
-    )
+    if getattr(attention, "computes_multihead", False):
+        project = cast(Callable[[Tensor, int], Tensor], attention.project)
+        projected = project(query, 0), project(key, 1)
+    else:
+        parts = projections_of(attention)
+        projected = F.linear(query, parts.q_weight, parts.q_bias), F.linear(key, parts.k_weight, parts.k_bias)
     queries, keys = (x.unflatten(-1, (attention.num_heads, -1)).transpose(1, 2) for x in projected)
     return queries, keys
 

@@ -174,6 +174,10 @@ class DenseRecord:
         ]
         return torch.cat(parts, dim=2)
 
+    def picture(self, index: int) -> "DenseRecord":
+        """The record of one picture of the batch alone: its batch axis is 1. Computes nothing yet."""
+        return _PictureRecord(self, index)
+
     def _rows_of(self, rows: slice | list[int], heads: slice | list[int]) -> Tensor:
         call = self.call
         with torch.no_grad():
@@ -183,6 +187,25 @@ class DenseRecord:
                 mask = call.mask if call.mask.shape[1] == 1 else call.mask[:, heads]
                 logits += mask if mask.shape[2] == 1 else mask[:, :, rows]
             return logits.softmax(dim=-1)
+
+
+class _PictureRecord(DenseRecord):
+    """One picture out of a batch's record, whose projections are computed once for all."""
+
+    def __init__(self, whole: DenseRecord, index: int) -> None:
+        self._whole = whole
+        self._index = index
+
+    @cached_property
+    def call(self) -> AttentionCall:
+        call = self._whole.call
+        own = checked(self._index, call.query.shape[0], "picture")
+        mask = call.mask if call.mask is None or call.mask.shape[0] == 1 else call.mask[own]
+        return AttentionCall(call.query[own], call.key[own], call.scale, mask)
+
+    @property
+    def nbytes(self) -> int:
+        return self._whole.nbytes // self._whole.batch
 
 
 _NOT_FOR_MAPS = frozenset({"out_proj", "v_proj_weight", "bias_v", "linear1", "linear2", "norm2"})

@@ -12,7 +12,7 @@ from detr_attnviz.checkpoints.coco import COCO_CONTIGUOUS_NAMES, COCO_NAMES, COC
 from detr_attnviz.checkpoints.config import DetrConfig, infer
 from detr_attnviz.checkpoints.naming import Renamed, canonical
 from detr_attnviz.errors import CheckpointError, ChoiceError
-from detr_attnviz.models.detr import ResNetShape
+from detr_attnviz.models.resnet import ResNetShape
 from tests.checkpoints.states import (
     State,
     detectron2_state,

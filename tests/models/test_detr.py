@@ -7,14 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.testing import assert_close
 
-from detr_attnviz.models.detr import (
-    Attention,
-    Backbone,
-    FrozenBatchNorm2d,
-    LearnedPositions,
-    ResNetShape,
-    SinePositions,
-)
+from detr_attnviz.models.detr import Attention, LearnedPositions, SinePositions
 from tests.tiny import tiny_model
 
 
@@ -37,32 +30,6 @@ def test_learned_positions_put_columns_first() -> None:
     assert found.shape == (2, 4, 3, 5)
     assert torch.equal(found[1, :2, 2, 4], positions.col_embed.weight[4])
     assert torch.equal(found[1, 2:, 2, 4], positions.row_embed.weight[2])
-
-
-def test_frozen_batch_norm_is_batch_norm_in_eval() -> None:
-    official, frozen = nn.BatchNorm2d(3).eval(), FrozenBatchNorm2d(3)
-    for name, value in frozen.state_dict().items():
-        value.copy_(torch.rand_like(value) + 0.5)
-        official.state_dict()[name].copy_(value)
-    x = torch.randn(2, 3, 4, 4)
-    assert_close(frozen(x), official(x))
-
-
-@pytest.mark.parametrize(
-    ("shape", "size"),
-    [
-        (ResNetShape(blocks=(1, 1, 1, 1)), (2048, 3, 4)),
-        (ResNetShape(blocks=(1, 1, 1, 1), dilation=True), (2048, 5, 7)),
-        (ResNetShape(blocks=(1, 1, 1, 1), bottleneck=False), (512, 3, 4)),
-        (ResNetShape(blocks=(1, 1, 1, 1), expansion=1, width_per_group=32, dilation=True), (512, 5, 7)),
-    ],
-)
-def test_backbone_sizes(shape: ResNetShape, size: tuple[int, int, int]) -> None:
-    with torch.inference_mode():
-        found = Backbone(shape)(torch.randn(1, 3, 72, 100))
-    assert tuple(found.shape[1:]) == size
-    assert shape.channels == size[0]
-    assert size[1:] == (math.ceil(72 / shape.stride_px), math.ceil(100 / shape.stride_px))
 
 
 @pytest.mark.parametrize("padded", [False, True])
