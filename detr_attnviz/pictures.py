@@ -5,7 +5,7 @@ from io import BytesIO
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from detr_attnviz.errors import ImageError
 
@@ -94,6 +94,8 @@ def _by_profile(image: Image.Image, profile: bytes | None) -> Image.Image:
     """The picture in sRGB; as it is if there is no profile, or one that does not fit."""
     if not profile:
         return image
+    from PIL import ImageCms
+
     try:
         press = ImageCms.ImageCmsProfile(BytesIO(profile))
         converted = ImageCms.profileToProfile(image, press, ImageCms.createProfile("sRGB"), outputMode="RGB")

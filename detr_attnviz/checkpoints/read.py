@@ -3,7 +3,6 @@
 Tensors are memory-mapped where the file permits it.
 """
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,6 +11,8 @@ from pathlib import Path
 from torch import Tensor
 
 from detr_attnviz.checkpoints.choice import Weights, choose, only_tensors
+from detr_attnviz.checkpoints.digest import sha256_of as sha256_of  # callers find all reading here
+from detr_attnviz.checkpoints.digest import unreadable
 from detr_attnviz.checkpoints.folder import configs_beside, configs_in, weight_files
 from detr_attnviz.checkpoints.pickles import AGAIN, load_pickle
 from detr_attnviz.checkpoints.suspicion import other_kind
@@ -59,24 +60,6 @@ def read(path: str | Path, *, weights: Weights = "model") -> Checkpoint:
     return _checked(Checkpoint(path, choice.state, args, choice.metadata, choice.flavour, choice.notes))
 
 
-def sha256_of(path: str | Path) -> str:
-    """The sha256 of a checkpoint, 64 hex digits; of a folder, over its weight files one after the other.
-
-    Raises:
-        CheckpointError: it cannot be read.
-    """
-    path = Path(path)
-    digest = hashlib.sha256()
-    for part in weight_files(path) if path.is_dir() else [path]:
-        try:
-            with open(part, "rb") as file:
-                while block := file.read(1 << 20):
-                    digest.update(block)
-        except OSError as error:
-            raise _unreadable(part, error) from None
-    return digest.hexdigest()
-
-
 def is_safetensors(path: Path) -> bool:
     """Whether a file is safetensors by content, whatever its name: eight bytes of length, then a JSON header.
 
@@ -88,7 +71,7 @@ def is_safetensors(path: Path) -> bool:
         with open(path, "rb") as file:
             head = file.read(64)
     except OSError as error:
-        raise _unreadable(path, error) from None
+        raise unreadable(path, error) from None
     if size == 0:
         raise CheckpointError(f"{path}: the file is empty; {AGAIN}")
     if head[8:9] == b"{" and int.from_bytes(head[:8], "little") < 1 << 27:
@@ -98,12 +81,6 @@ def is_safetensors(path: Path) -> bool:
     if path.suffix == ".safetensors":
         raise CheckpointError(f"{path}: not a safetensors file (it begins with {head[:8]!r}); {AGAIN}")
     return False
-
-
-def _unreadable(path: Path, error: OSError) -> CheckpointError:
-    if isinstance(error, FileNotFoundError):
-        return CheckpointError(f"{path}: no such file; expected a checkpoint file or a folder with one")
-    return CheckpointError(f"{path}: cannot be read ({error.strerror or error})")
 
 
 def _load_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

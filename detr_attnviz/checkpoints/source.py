@@ -1,13 +1,38 @@
 """Finds where a checkpoint lies that a user named: by a known name, or by the path of a file or folder."""
 
+import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from detr_attnviz.checkpoints import zoo
-from detr_attnviz.checkpoints.fetch import Progress
 from detr_attnviz.errors import CheckpointError
 
+if TYPE_CHECKING:
+    from detr_attnviz.checkpoints.fetch import Progress
 
-def locate(source: str | Path, *, may_fetch: bool = True, progress: Progress | None = None) -> tuple[str, Path]:
+ENVIRONMENT_VARIABLE = "ATTNVIZ_CHECKPOINT"
+_DEFAULT = "detr-r50"
+
+
+def default_source() -> tuple[str, str]:
+    """The checkpoint used when none is named, and a sentence that says why it is that one."""
+    chosen = os.environ.get(ENVIRONMENT_VARIABLE)
+    if chosen:
+        return chosen, f"checkpoint {chosen}, from ${ENVIRONMENT_VARIABLE}"
+    if zoo.is_on_disk(_DEFAULT):
+        return _DEFAULT, f"checkpoint {_DEFAULT}, found on disk; -c chooses another"
+    return zoo.DEMO, (
+        "demo weights, which know drawn shapes only; for photographs: "
+        f"attnviz checkpoints download {_DEFAULT}, or -c YOUR_CHECKPOINT"
+    )
+
+
+def needs_fetching(source: str) -> bool:
+    """Whether ``source`` is a known name whose checkpoint is not on disk yet."""
+    return source in known_names() and source != zoo.DEMO and not zoo.is_on_disk(source)
+
+
+def locate(source: str | Path, *, may_fetch: bool = True, progress: "Progress | None" = None) -> tuple[str, Path]:
     """The name to show for a checkpoint, and where it lies.
 
     A text that is a known name means that name, whatever lies in the current folder; ``./demo`` means the file or
@@ -37,7 +62,7 @@ def known_names() -> tuple[str, ...]:
     return (zoo.DEMO, *(entry.name for entry in zoo.known()))
 
 
-def _known(name: str, may_fetch: bool, progress: Progress | None) -> Path:
+def _known(name: str, may_fetch: bool, progress: "Progress | None") -> Path:
     if name == zoo.DEMO:
         return zoo.DEMO_PATH
     if may_fetch or zoo.is_on_disk(name):

@@ -84,9 +84,11 @@ def module_stats(attention: AttentionWeights, heads: int | None = None) -> Modul
     q = attention.q_weight.detach().double()
     count = heads if heads and heads > 0 and q.shape[0] % heads == 0 else None
     dim = q.shape[0] // (count or 1)
-    k, v = (_repeated(weight.detach().double(), q.shape[0], dim) for weight in (attention.k_weight, attention.v_weight))
+    k, v = attention.k_weight.detach().double(), attention.v_weight.detach().double()
     out = None if attention.out_weight is None else attention.out_weight.detach().double()
-    grams = _Grams(q @ q.T, k @ k.T, v @ v.T, None if out is None else out.T @ out)
+    shared = [_repeated(matrix, q.shape[0], dim) for matrix in (k, v)]
+    gram_k, gram_v = (matrix @ matrix.T for matrix in shared)
+    grams = _Grams(q @ q.T, gram_k, gram_v, None if out is None else out.T @ out)
     per_head, qk_similarity, ov_similarity = _per_head(grams, count) if count else ((), (), ())
     parts = attention.parts
     return ModuleStats(
@@ -97,14 +99,14 @@ def module_stats(attention: AttentionWeights, heads: int | None = None) -> Modul
         dtype=str(attention.q_weight.dtype).removeprefix("torch."),
         heads=count,
         shapes={name: tuple(tensor.shape) for name, tensor in parts.items()},
-        q_norm=_norm(attention.q_weight),
-        k_norm=_norm(attention.k_weight),
-        v_norm=_norm(attention.v_weight),
-        out_norm=math.nan if out is None else _norm(out),
-        q_spectral=_spectral(attention.q_weight),
-        k_spectral=_spectral(attention.k_weight),
-        v_spectral=_spectral(attention.v_weight),
-        out_spectral=math.nan if out is None else _spectral(out),
+        q_norm=float(q.norm()),
+        k_norm=float(k.norm()),
+        v_norm=float(v.norm()),
+        out_norm=math.nan if out is None else float(out.norm()),
+        q_spectral=_spectral(q, grams.q),
+        k_spectral=_spectral(k, gram_k if shared[0] is k else None),
+        v_spectral=_spectral(v, gram_v if shared[1] is v else None),
+        out_spectral=math.nan if out is None else _spectral(out, grams.out),
         qk_stable_rank=_whole_rank(grams.q, grams.k),
         ov_stable_rank=_whole_rank(grams.v, grams.out),
         nan=sum(int(tensor.isnan().sum()) for tensor in parts.values()),
@@ -176,13 +178,11 @@ def _whole_rank(left: Tensor, right: Tensor | None) -> float:
     return float((left * right).sum() / _largest_eigenvalue(left[None], right[None])[0])
 
 
-def _norm(matrix: Tensor) -> float:
-    return float(matrix.detach().double().norm())
-
-
-def _spectral(matrix: Tensor) -> float:
-    matrix = matrix.detach().double()
-    gram = matrix @ matrix.T if matrix.shape[0] <= matrix.shape[1] else matrix.T @ matrix
+def _spectral(matrix: Tensor, gram: Tensor | None) -> float:
+    """The largest singular value; ``gram`` is used where it is the smaller of the two that the matrix has."""
+    rows, cols = matrix.shape
+    if gram is None or gram.shape[0] > min(rows, cols):
+        gram = matrix @ matrix.T if rows <= cols else matrix.T @ matrix
     return math.sqrt(max(float(_largest_eigenvalue(gram[None])[0]), 0.0)) if gram.isfinite().all() else math.nan
 
 
@@ -203,10 +203,15 @@ def _largest_eigenvalue(
 
 
 def _symmetric_product(left: Tensor, right: Tensor) -> Tensor:
-    """√left · right · √left, which has the eigenvalues of ``left @ right`` and is symmetric."""
-    values, vectors = torch.linalg.eigh(left)
-    root = vectors * values.clamp_min(0).sqrt()[:, None, :]
-    return root.mT @ right @ root  # type: ignore[no-any-return]
+    """Fᵀ · right · F with F·Fᵀ = left, which has the eigenvalues of ``left @ right`` and is symmetric.
+
+    F is a Cholesky factor, or where ``left`` is singular, which has none, made of eigenvectors at ten times the cost.
+    """
+    factor, failed = torch.linalg.cholesky_ex(left)
+    if failed.any():
+        values, vectors = torch.linalg.eigh(left)
+        factor = vectors * values.clamp_min(0).sqrt()[:, None, :]
+    return factor.mT @ right @ factor  # type: ignore[no-any-return]
 
 
 def _iterated(left: Tensor, right: Tensor | None) -> Tensor:

@@ -4,9 +4,12 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from detr_attnviz.checkpoints.fetch import Progress, fetch
 from detr_attnviz.errors import ChoiceError
+
+if TYPE_CHECKING:
+    from detr_attnviz.checkpoints.fetch import Progress
 
 OFFICIAL_ADDRESS = "https://dl.fbaipublicfiles.com/detr/"
 ADDRESS_VARIABLE = "ATTNVIZ_DOWNLOAD_URL"
@@ -119,7 +122,7 @@ def download(
     name: str,
     *,
     base_url: str | None = None,
-    progress: Progress | None = None,
+    progress: "Progress | None" = None,
     cache: Path | None = None,
 ) -> Path:
     """Fetch a known checkpoint once, whole and verified; return where it lies.
@@ -135,5 +138,7 @@ def download(
     target = (cache or cache_folder()) / entry.file
     address = base_url or os.environ.get(ADDRESS_VARIABLE) or OFFICIAL_ADDRESS
     if not target.is_file():
+        from detr_attnviz.checkpoints.fetch import fetch
+
         fetch(f"{address.rstrip('/')}/{entry.file}", target, sha256_prefix=entry.sha256_prefix, progress=progress)
     return target

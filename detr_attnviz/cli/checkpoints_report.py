@@ -4,10 +4,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from rich import box
-from rich.console import Console
-from rich.table import Table
-
 from detr_attnviz.checkpoints.zoo import DEMO, DEMO_PATH, Known, cache_folder, find, is_on_disk, local_path
 from detr_attnviz.cli.json_output import print_json
 from detr_attnviz.cli.messages import say
@@ -17,6 +13,10 @@ Row = dict[str, Any]
 
 def print_table(entries: Iterable[Known]) -> None:
     """A row per checkpoint, and where they lie."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     table.add_column("name", no_wrap=True)
     table.add_column("backbone", no_wrap=True)

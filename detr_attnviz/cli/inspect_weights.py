@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from detr_attnviz.cli.messages import say
+from detr_attnviz.cli.startup import swift_imports
 
 if TYPE_CHECKING:
     from detr_attnviz.checkpoints.attention import AttentionWeights
@@ -48,9 +49,13 @@ def inspect_weights(
 
     Many kinds of model are known, DETR or not. What cannot be split with certainty is left out and named.
     """
-    from detr_attnviz.checkpoints.export import writer_for
-    from detr_attnviz.checkpoints.inspection import inspect
-    from detr_attnviz.cli import weights_report
+    from detr_attnviz.checkpoints.source import locate
+
+    locate(ckpt, may_fetch=False)  # what is not there is told before a second goes into torch's import
+    with swift_imports():
+        from detr_attnviz.checkpoints.export import writer_for
+        from detr_attnviz.checkpoints.inspection import inspect
+        from detr_attnviz.cli import weights_report
 
     if export is not None:
         writer_for(export)

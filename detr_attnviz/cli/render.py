@@ -9,6 +9,7 @@ from detr_attnviz.cli import options as opt
 from detr_attnviz.cli.grouped import grouped
 from detr_attnviz.cli.json_output import print_json
 from detr_attnviz.cli.messages import say
+from detr_attnviz.cli.startup import foresee, swift_imports
 
 if TYPE_CHECKING:
     from detr_attnviz.batch.sheets import FailedPicture, RenderedSheet
@@ -49,9 +50,16 @@ def render(
     attnviz render street.jpg -c my_finetuned.pth --label car --style pair
     attnviz render photos/ -o sheets --kind encoder --point 320,240
     """
-    request, drawing = show.request(), style.drawing()
-    from detr_attnviz.batch.sheets import render_files
+    from detr_attnviz.batch.images import find_pictures
 
+    # What can be wrong without a model is told before a second goes into its import.
+    drawing = style.drawing()
+    find_pictures(images)
+    foresee(model.checkpoint)
+    with swift_imports():
+        from detr_attnviz.batch.sheets import render_files
+
+    request = show.request()
     detector = model.open(classes)
     results = render_files(
         detector,

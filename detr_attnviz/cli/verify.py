@@ -9,6 +9,7 @@ import typer
 from detr_attnviz.cli import options as opt
 from detr_attnviz.cli.grouped import grouped
 from detr_attnviz.cli.json_output import print_json
+from detr_attnviz.cli.startup import foresee, swift_imports
 
 
 @grouped
@@ -18,7 +19,9 @@ def verify(
     as_json: opt.AsJson = False,
 ) -> None:
     """Compare every map with the model's own weights, site by site; exit code 1 when one differs."""
-    from detr_attnviz.verification import verify as prove
+    foresee(model.checkpoint)
+    with swift_imports():
+        from detr_attnviz.verification import verify as prove
 
     detector = model.open()
     proof = prove(detector, image, shortest_px=model.shortest_px, longest_px=model.longest_px)

@@ -174,10 +174,11 @@ def _segments(
     code = high[:-1, :-1] + 2 * high[:-1, 1:] + 4 * high[1:, 1:] + 8 * high[1:, :-1]
     middle = (field[:-1, :-1] + field[:-1, 1:] + field[1:, 1:] + field[1:, :-1]) / 4 >= level
     code = np.where((code == 5) & middle, 16, np.where((code == 10) & middle, 17, code))
+    rows, cols = np.nonzero(code % 15)  # 0 and 15 are squares without a line
+    crossed, codes = rows * width + cols, code[rows, cols]
     found: list[tuple[int, int]] = []
     for case, joins in _SIDES.items():
-        rows, cols = np.nonzero(code == case)
-        here = rows * width + cols
+        here = crossed[codes == case]
         sides = {_TOP: here, _RIGHT: here + 1 + height * width, _BOTTOM: here + width, _LEFT: here + height * width}
         for start, end in joins:
             found += zip(sides[start].tolist(), sides[end].tolist(), strict=True)

@@ -31,6 +31,7 @@ def font(size_px: int, bold: bool = False) -> Font:
     return fallback
 
 
+@functools.lru_cache(maxsize=4096)
 def clean(text: str) -> str:
     """One line: white space collapsed, no control or direction characters, no lone surrogates, no towers of marks.
 

@@ -9,7 +9,7 @@ import torch
 
 from detr_attnviz.checkpoints import zoo
 from detr_attnviz.checkpoints.inspection import inspect
-from detr_attnviz.checkpoints.source import known_names, locate
+from detr_attnviz.checkpoints.source import default_source, known_names, locate, needs_fetching
 from detr_attnviz.errors import CheckpointError
 from tests.checkpoints.states import transformer_state
 
@@ -85,3 +85,24 @@ def test_what_may_not_be_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Path, "stat", refuse)
     with pytest.raises(CheckpointError, match="locked/x.pth: cannot be looked at .*permission"):
         locate("locked/x.pth")
+
+
+def test_default_is_the_environments_then_the_one_on_disk_then_the_demo(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("ATTNVIZ_CHECKPOINT", raising=False)
+    assert default_source()[0] == "demo"
+    zoo.local_path("detr-r50").parent.mkdir(parents=True)
+    zoo.local_path("detr-r50").touch()
+    assert default_source() == ("detr-r50", "checkpoint detr-r50, found on disk; -c chooses another")
+    monkeypatch.setenv("ATTNVIZ_CHECKPOINT", "mine.pth")
+    assert default_source() == ("mine.pth", "checkpoint mine.pth, from $ATTNVIZ_CHECKPOINT")
+
+
+def test_only_a_known_name_that_is_not_on_disk_needs_fetching(here: Path) -> None:
+    assert not needs_fetching("demo")
+    assert not needs_fetching("none.pth")
+    assert needs_fetching("detr-r50")
+    zoo.local_path("detr-r50").parent.mkdir(parents=True)
+    zoo.local_path("detr-r50").touch()
+    assert not needs_fetching("detr-r50")

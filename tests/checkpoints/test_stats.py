@@ -101,6 +101,16 @@ def test_weights_of_zeros() -> None:
     assert math.isnan(found.qk_stable_rank)
 
 
+def test_weights_of_low_rank_equal_a_decomposition() -> None:
+    weights = attention_of()
+    weights.q_weight[2:] = 0
+    found = module_stats(weights, heads=4)
+    qk = weights.q_weight.double().T @ weights.k_weight.double()
+    assert found.qk_stable_rank == pytest.approx(stable_rank(qk))
+    assert found.per_head[0].qk_stable_rank == pytest.approx(found.qk_stable_rank)
+    assert math.isnan(found.per_head[1].qk_stable_rank)
+
+
 def test_key_and_value_widths_of_their_own() -> None:
     module = nn.MultiheadAttention(8, 2, kdim=5, vdim=7)
     found = module_stats(find_attention(dict(module.state_dict()))[0], heads=2)

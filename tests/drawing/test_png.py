@@ -1,6 +1,7 @@
 """Our PNG files are read back bit for bit by Pillow, whatever is in them."""
 
 import io
+import zlib
 
 import numpy as np
 import pytest
@@ -19,6 +20,12 @@ def read(data: bytes) -> PngImagePlugin.PngImageFile:
     assert isinstance(image, PngImagePlugin.PngImageFile)
     image.load()
     return image
+
+
+def packed(data: bytes) -> bytes:
+    """What the one IDAT chunk holds."""
+    start = data.index(b"IDAT")
+    return data[start + 4 : start + 4 + int.from_bytes(data[start - 4 : start], "big")]
 
 
 @given(width=st.integers(1, 70), height=st.integers(1, 150), white=st.floats(0, 1))
@@ -42,6 +49,20 @@ def test_palette_picture_comes_back_with_its_palette(width: int, height: int) ->
 def test_palette_picture_is_much_smaller() -> None:
     colored = heatmap(Image.radial_gradient("L").resize((400, 300)), "inferno")
     assert 3 * len(png_bytes(colored)) < 2 * len(png_bytes(colored.convert("RGB")))
+
+
+def test_map_above_a_photograph_is_packed_band_by_band() -> None:
+    pixels = np.zeros((300, 200, 3), dtype=np.uint8)
+    pixels[128:256] = np.asarray(photo(200, 128))  # two bands of noise between plain ones
+    data = png_bytes(Image.fromarray(pixels))
+    np.testing.assert_array_equal(np.asarray(read(data)), pixels)
+    filters = np.frombuffer(zlib.decompress(packed(data)), dtype=np.uint8).reshape(300, 601)[:, 0]
+    assert set(filters[:128]) == set(filters[256:]) == {2}
+    assert set(filters[128:256]) == {3}
+
+
+def test_same_picture_is_the_same_bytes() -> None:
+    assert png_bytes(photo(300, 200), {"a": "b"}) == png_bytes(photo(300, 200), {"a": "b"})
 
 
 @pytest.mark.parametrize("mode", ["L", "RGBA", "1", "CMYK"])
