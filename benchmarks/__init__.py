@@ -1,1 +1,1 @@
-"""Measurements that anyone can repeat; each module is run with ``python -m benchmarks.NAME``."""
+"""The speed table of the README, which anyone can repeat: ``python -m benchmarks``."""

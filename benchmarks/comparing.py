@@ -1,0 +1,21 @@
+"""How far two answers to the same picture lie apart: ``python -m benchmarks.comparing FILE FILE`` prints JSON.
+
+A script of its own, so that nobody who measures has to import numpy.
+"""
+
+import json
+import sys
+
+import numpy as np
+
+PARTS = ("logits", "boxes", "cross", "encoder")
+
+
+def largest_differences(first: str, second: str) -> dict[str, float]:
+    """The largest absolute difference of every part of two ``.npz`` files."""
+    with np.load(first) as one, np.load(second) as other:
+        return {part: float(np.abs(one[part] - other[part]).max()) for part in PARTS}
+
+
+if __name__ == "__main__":
+    print(json.dumps(largest_differences(*sys.argv[1:])))
