@@ -1,5 +1,6 @@
 """Loading, tracing, and asking a trace."""
 
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal
@@ -13,6 +14,7 @@ from torch.testing import assert_close
 import detr_attnviz as av
 from detr_attnviz.detector import find_device
 from detr_attnviz.errors import CheckpointError, ChoiceError, ImageError
+from detr_attnviz.families.base import Prediction
 from detr_attnviz.methods.request import Request
 from detr_attnviz.trace import Trace
 from tests.tiny import NAMES, drawn_picture, tiny_detector, tiny_model, write_picture
@@ -255,9 +257,13 @@ def test_averaged_weights_can_be_chosen(tmp_path: Path) -> None:
 def test_pictures_of_one_size_share_a_forward() -> None:
     detector = tiny_detector()
     pictures = [drawn_picture(), drawn_picture().transpose(Image.Transpose.FLIP_LEFT_RIGHT), drawn_picture()]
-    calls = []
-    forward = detector.family.forward
-    detector.family.forward = lambda inputs: (calls.append(inputs), forward(inputs))[1]  # type: ignore[method-assign]
+    calls, forward = [], detector.family.forward
+
+    def counted(inputs: Mapping[str, torch.Tensor]) -> Prediction:
+        calls.append(inputs)
+        return forward(inputs)
+
+    detector.family.forward = counted  # type: ignore[method-assign]
     together = detector.trace_prepared(
         [(picture, detector.prepare(picture), f"{n}") for n, picture in enumerate(pictures)]
     )

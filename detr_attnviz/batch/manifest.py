@@ -26,12 +26,16 @@ _LINE = re.compile(rb'\{"picture": ("(?:[^"\\]|\\.)*"), "part": (\d{1,9}), "part
 class Manifest:
     """The lines by picture; held in memory is only where they are.
 
+    ``before`` is a manifest that stays as it is: its lines count for pictures of which this one says nothing.
+
     Raises: OutputError when ``path`` holds something else or cannot be read.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, before: "Manifest | None" = None) -> None:
         self.path = path
+        self._before = before
         self._groups: dict[str, tuple[int, int]] = {}  # picture → (offset, bytes)
+        self._taken_back: set[str] = set()
         self._is_tidy = True
         self._last: tuple[str, ...] = ()
         self._whole = 0  # bytes up to the end of the last whole line
@@ -55,7 +59,7 @@ class Manifest:
     def lines(self, picture: str) -> bytes:
         """The lines that count for a picture, as they are in the file; empty when there are none."""
         if picture not in self._groups:
-            return b""
+            return b"" if self._before is None or picture in self._taken_back else self._before.lines(picture)
         if self._reader is None:
             self._reader = self.path.open("rb", buffering=0)  # a buffer would show what an append has overwritten
         offset, size = self._groups[picture]
@@ -79,22 +83,31 @@ class Manifest:
         Raises: OutputError.
         """
         parts = len(rows)
-        lines = b"".join(
-            json_line({"picture": picture, "part": part, "parts": parts, **row}) for part, row in enumerate(rows, 1)
+        self._put(
+            picture,
+            b"".join(
+                json_line({"picture": picture, "part": part, "parts": parts, **row}) for part, row in enumerate(rows, 1)
+            ),
         )
-        if lines == self.lines(picture):
-            return
-        offset = self._append(lines)
-        self._keep(picture, offset, len(lines))
 
     def take_back(self, picture: str) -> None:
         """From now on, until its new lines, nothing counts of a picture; at once safe against a kill.
 
         Raises: OutputError.
         """
-        if picture in self._groups:
+        if self._knows(picture):
             self._append(json_line({"picture": picture, "part": 0, "parts": 0}))
             self._drop(picture)
+
+    def absorb(self, newer: "Manifest") -> None:
+        """Takes over the last word of another manifest on every picture in it.
+
+        Raises: OutputError.
+        """
+        for picture in newer._taken_back:
+            self.take_back(picture)
+        for picture in newer._groups:
+            self._put(picture, newer.lines(picture))
 
     def finish(self, draft: Path) -> None:
         """Puts the lines in order and drops those that do not count; ``draft`` is a name for the new file till then.
@@ -114,6 +127,15 @@ class Manifest:
         except OSError as error:
             draft.unlink(missing_ok=True)
             raise OutputError(f"cannot write {self.path}: {reason_of(error)}") from error
+
+    def _put(self, picture: str, lines: bytes) -> None:
+        if lines != self.lines(picture):
+            self._keep(picture, self._append(lines), len(lines))
+
+    def _knows(self, picture: str) -> bool:
+        if picture in self._groups or self._before is None or picture in self._taken_back:
+            return picture in self._groups
+        return self._before._knows(picture)
 
     def _scan(self) -> None:
         strange = 0
@@ -142,9 +164,11 @@ class Manifest:
         self._is_tidy = self._is_tidy and order > self._last
         self._last = max(self._last, order)
         self._groups[picture] = (offset, size)
+        self._taken_back.discard(picture)
 
     def _drop(self, picture: str) -> None:
         self._groups.pop(picture, None)
+        self._taken_back.add(picture)
         self._is_tidy = False
 
     def _append(self, lines: bytes) -> int:

@@ -1,86 +1,37 @@
-"""The run over many pictures: decode, forward, draw, write, and a line in the manifest; then the next.
+"""The run over many pictures: what is to do, the work on it by an engine, and what is written, in order.
 
-Finding (``images``), making (``exports``) and writing (``write``, ``manifest``) know nothing of each other: only
-this file puts them in a row.
+Finding (``images``), the work (``work``, run by ``pipeline``) and writing (``write``, ``manifest``) know nothing of
+each other: only this file puts them in a row. Whatever the engine does at once, pictures are looked up, written and
+given their lines one after the other, here, in the order in which they were found.
 """
 
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Literal
 
-from detr_attnviz.batch.answers import answer
-from detr_attnviz.batch.exports import MadeFile, make_files
+from detr_attnviz.batch.answers import device_of
+from detr_attnviz.batch.exports import MadeFile
 from detr_attnviz.batch.faults import OF_A_PICTURE, of_this_picture
 from detr_attnviz.batch.images import Picture, find_pictures
 from detr_attnviz.batch.manifest import Manifest
-from detr_attnviz.batch.names import MANIFEST
+from detr_attnviz.batch.pipeline import Pipeline, fitting_workers
 from detr_attnviz.batch.plan import BatchSettings
+from detr_attnviz.batch.report import BatchReport, OnProgress, Outcome
 from detr_attnviz.batch.rows import Row
+from detr_attnviz.batch.shards import Shard, opened
+from detr_attnviz.batch.work import Engine, Job, Made, Work
 from detr_attnviz.batch.write import OutputFolder
 from detr_attnviz.detector import Detector
 from detr_attnviz.errors import AttnVizError
-from detr_attnviz.explanation import Explanation
 
-_FAILURES_KEPT = 100
-Status = Literal["written", "skipped", "empty", "failed"]
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of one picture: "empty" is nothing to show in it, "skipped" is done by an earlier run.
-
-    ``is_unsure`` when no detection reached the threshold and the best were drawn instead; ``replaced`` counts the
-    files of other settings that made room.
-    """
-
-    picture: Picture
-    status: Status
-    files: int = 0
-    error: str = ""
-    is_unsure: bool = False
-    replaced: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class BatchReport:
-    """A whole run. ``pictures`` counts all, ``written`` files; the others count pictures.
-
-    ``failures`` holds the first hundred; the manifest has them all.
-    """
-
-    pictures: int = 0
-    written: int = 0
-    skipped: int = 0
-    unsure: int = 0
-    replaced: int = 0
-    empty: int = 0
-    failed: int = 0
-    failures: tuple[Outcome, ...] = ()
-    seconds: float = 0.0
-
-    def plus(self, outcome: Outcome) -> "BatchReport":
-        """The report with one more picture in it."""
-        failures = self.failures
-        if outcome.status == "failed" and len(failures) < _FAILURES_KEPT:
-            failures = (*failures, outcome)
-        return BatchReport(
-            self.pictures + 1,
-            self.written + outcome.files,
-            self.skipped + (outcome.status == "skipped"),
-            self.unsure + outcome.is_unsure,
-            self.replaced + outcome.replaced,
-            self.empty + (outcome.status == "empty"),
-            self.failed + (outcome.status == "failed"),
-            failures,
-        )
-
-
-OnProgress = Callable[[BatchReport, int | None], None]
+_GPU_BATCH = 8
+EngineName = Literal["local", "ray"]
 
 
 def run_batch(
@@ -90,9 +41,18 @@ def run_batch(
     out: Path,
     *,
     resume: bool = True,
+    workers: int | None = None,
+    batch_size: int | None = None,
+    shard: Shard | None = None,
+    engine: EngineName = "local",
     on_progress: OnProgress | None = None,
 ) -> BatchReport:
     """Writes the maps of all pictures into ``out``, with ``manifest.jsonl``; see ``images`` for what inputs may be.
+
+    ``workers`` threads read and draw beside the forwards, each of which takes up to ``batch_size`` pictures of one
+    shape: one on a CPU, unless told otherwise, so that results equal those of one picture alone to the bit; several on
+    a GPU. A ``shard`` is this run's share of the pictures; the others may be at work in ``out`` at the same time. With
+    the ``engine`` "ray" the work is done on a cluster, by ``workers`` actors (see ``ray_engine``), and written here.
 
     What ``out`` holds already of the same pictures under the same settings is left as it is, unless ``resume`` is
     False; what other settings left of them is replaced. A picture that cannot be read is reported, not raised.
@@ -104,63 +64,92 @@ def run_batch(
     started = time.monotonic()
     report = BatchReport()
     pictures = find_pictures(inputs, outside=out)
-    total = _Total(inputs, out) if on_progress is not None else None
-    with OutputFolder(out) as folder, Manifest(out / MANIFEST) as manifest:
-        for outcome in _Run(detector, settings, folder, manifest, resume).outcomes(pictures):
-            report = report.plus(outcome)
-            if on_progress is not None and total is not None:
-                on_progress(report, total.count)
-        manifest.finish(folder.draft())
+    if shard is not None:
+        pictures = shard.share(pictures)
+    total = _Total(inputs, out, shard) if on_progress is not None else None
+    with opened(out, shard) as (folder, manifest):
+        run = _Run(detector, settings, folder, manifest, resume)
+        spread = _engine(engine, Work(detector, settings, run.keep), workers, batch_size)
+        with closing(spread.results(run.jobs(pictures))) as results:
+            for job, made in results:
+                report = report.plus(run.outcome(job, made))
+                if on_progress is not None and total is not None:
+                    on_progress(report, total.count)
     return replace(report, seconds=time.monotonic() - started)
+
+
+def _engine(name: EngineName, work: Work["_Kept"], workers: int | None, batch_size: int | None) -> Engine["_Kept"]:
+    """With what suits the machine where nothing is said."""
+    is_gpu = device_of(work.detector).type == "cuda"
+    together = batch_size or (_GPU_BATCH if is_gpu else 1)
+    if name == "ray":
+        from detr_attnviz.batch.ray_engine import RayEngine
+
+        return RayEngine(work, workers=workers, batch_size=together)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return Pipeline(work, workers=workers or fitting_workers(cores, is_gpu), batch_size=together)
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """A file that waits for its name."""
+
+    name: str
+    draft: Path
+    row: Row
 
 
 class _Run:
     def __init__(
         self, detector: Detector, settings: BatchSettings, folder: OutputFolder, manifest: Manifest, resume: bool
     ) -> None:
-        self.detector = detector
-        self.settings = settings
         self.folder = folder
         self.manifest = manifest
         self.resume = resume
         self.settings_hash = settings.hash_for(detector)
 
-    def outcomes(self, pictures: Iterator[Picture]) -> Iterator[Outcome]:
-        """Works through the pictures in order."""
+    def jobs(self, pictures: Iterator[Picture]) -> Iterator[Job]:
+        """What is to be done, looked up as it is asked for."""
         for picture in pictures:
             # Taken before reading: a picture that changes meanwhile is done again by the next run.
             state = {"settings_hash": self.settings_hash, **_file_facts(picture.path)}
             known = self.manifest.rows(picture.location)
-            if self.resume and self._is_done(known, state):
-                yield Outcome(picture, "empty" if known[0]["file"] is None else "skipped")
-                continue
-            try:
-                yield replace(self._make(picture, state), replaced=self._others(known))
-            except OF_A_PICTURE as error:
-                yield self._fail(picture, state, known, of_this_picture(error))
+            yield Job(picture, state, known, self.resume and self._is_done(known, state))
 
-    def _make(self, picture: Picture, state: Row) -> Outcome:
-        explanation = self._explain(picture)
-        remark = self.settings.request.remark(explanation)
-        about = {**state, "remark": remark} if remark else state
-        rows: list[Row] = []
-        for made in make_files(explanation, self.settings, picture.location):
+    def keep(self, made: MadeFile) -> _Kept:
+        """A file of a picture whose turn has not come yet."""
+        facts = {"file": made.name, "bytes": len(made.data), "sha256": sha256(made.data).hexdigest()}
+        return _Kept(made.name, self.folder.keep(made.name, made.data), {**facts, **made.row})
+
+    def outcome(self, job: Job, made: Made[_Kept] | None) -> Outcome:
+        """Gives a picture its files and lines; ``made`` is None when it has them."""
+        if made is None:
+            return Outcome(job.picture, "empty" if job.known[0]["file"] is None else "skipped")
+        if made.fault:
+            return self._fail(job, made.fault)
+        try:
+            return self._place(job, made)
+        except OF_A_PICTURE as error:
+            return self._fail(job, str(of_this_picture(error)))
+
+    def _place(self, job: Job, made: Made[_Kept]) -> Outcome:
+        picture, about = job.picture, {**job.state, "remark": made.remark} if made.remark else job.state
+        for file in made.files:
             self.manifest.take_back(picture.location)  # before anything that its lines speak of changes
-            self.folder.put(made.name, made.data)
-            rows.append({**_file_row(made), **about})
-        self.folder.prune(picture.location, {row["file"] for row in rows})
-        self.manifest.put(picture.location, rows or [{"file": None, **about}])
-        return Outcome(picture, "written" if rows else "empty", len(rows), is_unsure=bool(rows and remark))
+            self.folder.place(file.draft, file.name)
+        self.folder.prune(picture.location, {file.name for file in made.files})
+        self.manifest.put(picture.location, [{**f.row, **about} for f in made.files] or [{"file": None, **about}])
+        return Outcome(
+            picture,
+            "written" if made.files else "empty",
+            len(made.files),
+            is_unsure=bool(made.files and made.remark),
+            replaced=self._others(job.known),
+        )
 
     def _others(self, known: list[Row]) -> int:
         """Files that an earlier run made of the picture with other settings."""
         return sum(bool(row.get("file")) and row.get("settings_hash") != self.settings_hash for row in known)
-
-    def _explain(self, picture: Picture) -> Explanation:
-        """The maps, as ``render`` shows them; the picture is called by its location, wherever the inputs lie."""
-        settings = self.settings
-        explanation = answer(self.detector, picture, settings.request, (settings.shortest_px, settings.longest_px))
-        return replace(explanation, provenance={**explanation.provenance, "picture": picture.location})
 
     def _is_done(self, known: list[Row], state: Row) -> bool:
         return bool(known) and "picture_bytes" in state and all(self._holds(row, state) for row in known)
@@ -171,32 +160,29 @@ class _Run:
         file, size = row.get("file", ""), row.get("bytes")
         return file is None or (isinstance(file, str) and isinstance(size, int) and self.folder.has(file, size))
 
-    def _fail(self, picture: Picture, state: Row, known: list[Row], error: AttnVizError) -> Outcome:
-        message = str(error).removeprefix(f"{picture.path}: ")
+    def _fail(self, job: Job, message: str) -> Outcome:
+        picture = job.picture
         # A picture that has gone (a drive not mounted?) takes none of its results with it.
-        has_gone = "picture_bytes" not in state and any(row.get("file") for row in known)
+        has_gone = "picture_bytes" not in job.state and any(row.get("file") for row in job.known)
         if not has_gone:
             self.folder.prune(picture.location, ())
-            self.manifest.put(picture.location, [{"file": None, "error": message, **state}])
+            self.manifest.put(picture.location, [{"file": None, "error": message, **job.state}])
         return Outcome(picture, "failed", error=message)
 
 
 class _Total:
     """Counts the pictures beside the work; ``count`` is None until it is done."""
 
-    def __init__(self, inputs: Sequence[str | Path], out: Path) -> None:
+    def __init__(self, inputs: Sequence[str | Path], out: Path, shard: Shard | None) -> None:
         self.count: int | None = None
-        threading.Thread(target=self._count, args=(inputs, out), daemon=True).start()
+        threading.Thread(target=self._count, args=(inputs, out, shard), daemon=True).start()
 
-    def _count(self, inputs: Sequence[str | Path], out: Path) -> None:
+    def _count(self, inputs: Sequence[str | Path], out: Path, shard: Shard | None) -> None:
         try:
-            self.count = sum(1 for _ in find_pictures(inputs, outside=out))
+            total = sum(1 for _ in find_pictures(inputs, outside=out))
+            self.count = total if shard is None else shard.size(total)
         except (AttnVizError, OSError):
             self.count = None  # the run itself meets the same, and says so
-
-
-def _file_row(made: MadeFile) -> Row:
-    return {"file": made.name, "bytes": len(made.data), "sha256": sha256(made.data).hexdigest(), **made.row}
 
 
 def _file_facts(path: Path) -> Row:

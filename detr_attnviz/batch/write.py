@@ -1,15 +1,16 @@
 """The output folder: one writer, whole files or none, and nothing left over from a run that was killed.
 
-Drafts are written into the hidden folder ``.attnviz`` and take their place by renaming, so that a killed run's
-drafts are found without searching the tree. Files are not forced to disk one by one, which would cost more than
-drawing them: the manifest knows every file's size, and a resumed run writes again what does not have it.
+Drafts are written into the hidden folder ``.attnviz``, by several threads at once, and take their place by renaming,
+one after the other; so a killed run's drafts are found without searching the tree. Files are not forced to disk one
+by one, which would cost more than drawing them: the manifest knows every file's size, and a resumed run writes again
+what does not have it.
 """
 
 import contextlib
 import errno
 import itertools
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from types import TracebackType
 
@@ -17,38 +18,48 @@ from detr_attnviz.batch import names
 from detr_attnviz.errors import OutputError
 from detr_attnviz.files import BusyError, locked, reason_of
 
-_WORK = ".attnviz"
+WORK = ".attnviz"
 
 
 class OutputFolder:
     """``with OutputFolder(root) as folder``: ``root`` is made, and belongs to this run alone until the end.
 
+    With a ``mark`` such as "2-of-4" it is shared with runs whose marks have the same "-of-4".
     A folder that was made and stayed empty goes again.
 
     Raises: OutputError when another run holds it or it cannot be written.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, mark: str = "") -> None:
         self.root = root
-        self._work = root / _WORK
+        self._mark = mark
+        self._prefix = f"{mark}." if mark else ""
+        self._work = root / WORK
         self._counter = itertools.count()
         self._open = contextlib.ExitStack()
         self._made: list[Path] = []
 
     def __enter__(self) -> "OutputFolder":
         self._made = [folder for folder in (self.root, *self.root.parents) if not os.path.exists(folder)]
-        hold(self._open, self._work / "lock")
         try:
-            for left_over in self._work.glob("*.draft"):
-                self._remove(left_over)
+            with gate(self.root):
+                hold(self._open, self._work / _lock_of(self._mark))
+                if is_in_use(self.root, beside=self._mark):
+                    raise OutputError(_busy(self.root))
+                self.sweep()
         except BaseException:
-            self._open.close()
+            self._close()
             raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        with contextlib.suppress(OutputError):
+            self.sweep()
+        self._close()
+
+    def _close(self) -> None:
         self._open.close()
         with contextlib.suppress(OSError):  # another run may have come in by now, or a folder holds something
             for folder in (self._work, *self._made):
@@ -59,22 +70,44 @@ class OutputFolder:
 
         Raises: OutputError.
         """
-        goal = self.root / name
+        self.place(self.keep(name, data), name)
+
+    def keep(self, name: str, data: bytes) -> Path:
+        """Writes what is to be the file ``name`` as a draft; may be called from several threads at once.
+
+        Raises: OutputError.
+        """
         draft = self.draft()
         try:
             draft.write_bytes(data)
+        except OSError as error:
+            draft.unlink(missing_ok=True)
+            raise OutputError(f"cannot write {self.root / name}: {reason_of(error)}") from error
+        return draft
+
+    def place(self, draft: Path, name: str) -> None:
+        """Gives a draft its name below the root; replaces an older file.
+
+        Raises: OutputError.
+        """
+        goal = self.root / name
+        try:
             goal.parent.mkdir(parents=True, exist_ok=True)
             os.replace(draft, goal)
         except OSError as error:
-            draft.unlink(missing_ok=True)
             raise OutputError(f"cannot write {goal}: {reason_of(error)}") from error
-        except BaseException:
-            draft.unlink(missing_ok=True)
-            raise
 
     def draft(self) -> Path:
-        """A name for a file that is not whole yet; what is left there is swept away by the next run."""
-        return self._work / f"{next(self._counter)}.draft"
+        """A name for a file that is not whole yet; what is left there is swept away at the end, or by the next run."""
+        return self._work / f"{self._prefix}{next(self._counter)}.draft"
+
+    def sweep(self) -> None:
+        """Removes all drafts.
+
+        Raises: OutputError when one cannot be removed.
+        """
+        for left_over in self._work.glob(f"{self._prefix}*.draft"):
+            self._remove(left_over)
 
     def has(self, name: str, size: int) -> bool:
         """Whether this file is there, with so many bytes."""
@@ -107,7 +140,31 @@ class OutputFolder:
             raise OutputError(f"cannot remove {path}, which no longer counts: {reason_of(error)}") from error
 
 
-def hold(stack: contextlib.ExitStack, lock: Path) -> None:
+@contextlib.contextmanager
+def gate(out: Path) -> Iterator[None]:
+    """While the block runs, no run comes to or leaves an output folder; waits for its turn.
+
+    Raises: OutputError when nothing can be written there.
+    """
+    with contextlib.ExitStack() as stack:
+        hold(stack, out / WORK / "gate", wait=True)
+        yield
+
+
+def is_in_use(out: Path, *, beside: str | None = None) -> bool:
+    """Whether runs are at work in an output folder that one with the mark ``beside`` may not work beside, or any.
+
+    To be asked inside the gate.
+    """
+    kin = "" if beside is None else beside.partition("-of-")[2]
+    for lock in (out / WORK).glob("*lock"):
+        may_stay = bool(kin) and lock.name.endswith(f"-of-{kin}.lock")
+        if not may_stay and (beside is None or lock.name != _lock_of(beside)) and _is_held(lock):
+            return True
+    return False
+
+
+def hold(stack: contextlib.ExitStack, lock: Path, *, wait: bool = False) -> None:
     """Keeps ``lock``, which lies in a folder of its own below the output folder, until ``stack`` closes.
 
     Raises: OutputError when another run holds it, or it cannot be made.
@@ -116,16 +173,32 @@ def hold(stack: contextlib.ExitStack, lock: Path) -> None:
     while True:
         try:
             lock.parent.mkdir(parents=True, exist_ok=True)
-            stack.enter_context(locked(lock, wait=False))
+            stack.enter_context(locked(lock, wait=wait))
             return
         except FileNotFoundError:
             continue  # the last holder has just tidied up
         except BusyError:
-            raise OutputError(
-                f"another run is writing into {out}: wait until it ends, or give another output folder"
-            ) from None
+            raise OutputError(_busy(out)) from None
         except OSError as error:
             raise OutputError(f"cannot write into {out}: {reason_of(error)}") from error
+
+
+def _lock_of(mark: str) -> str:
+    return f"{mark}.lock" if mark else "lock"
+
+
+def _is_held(lock: Path) -> bool:
+    try:
+        with locked(lock, wait=False):
+            return False
+    except BusyError:
+        return True
+    except OSError as error:
+        raise OutputError(f"cannot write {lock}: {reason_of(error)}") from error
+
+
+def _busy(out: Path) -> str:
+    return f"another run is writing into {out}: wait until it ends, or give another output folder"
 
 
 def is_refused_name(error: OutputError) -> bool:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -13,11 +14,74 @@ from detr_attnviz.cli.grouped import grouped
 from detr_attnviz.cli.json_output import print_json
 from detr_attnviz.cli.messages import one_line, say
 from detr_attnviz.cli.rules import exports_of
+from detr_attnviz.cli.startup import foresee, swift_imports
+from detr_attnviz.errors import ChoiceError
 
 if TYPE_CHECKING:
-    from detr_attnviz.batch.run import BatchReport, OnProgress
+    from detr_attnviz.batch.report import BatchReport, OnProgress
+    from detr_attnviz.batch.shards import Shard
 
 _FAILURES_SHOWN = 20
+_RUN = "Run"
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How the work is spread."""
+
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="Threads that read and draw beside the forwards. (default: by the number of cores)",
+            show_default=False,
+            rich_help_panel=_RUN,
+        ),
+    ] = None
+    batch_size: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="Pictures of one size in a forward, never padded. Above 1, maps may differ in their last bits. "
+            "(default: 1, and 8 on a GPU)",
+            show_default=False,
+            rich_help_panel=_RUN,
+        ),
+    ] = None
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            metavar="I/N",
+            help="Do the I-th of N equal shares, for job arrays: N such commands, at the same time or not, fill one "
+            "FOLDER as one command would.",
+            show_default=False,
+            rich_help_panel=_RUN,
+        ),
+    ] = None
+
+    engine: Annotated[
+        Literal["local", "ray"],
+        typer.Option(
+            metavar="local|ray",
+            help="local: threads of this process. ray: actors on a Ray cluster, which must see pictures and "
+            "checkpoint under the same paths; --workers is then their number.",
+            rich_help_panel=_RUN,
+        ),
+    ] = "local"
+
+    def share(self) -> "Shard | None":
+        """The shard as the library takes it.
+
+        Raises: typer.BadParameter.
+        """
+        from detr_attnviz.batch.shards import Shard
+
+        try:
+            return None if self.shard is None else Shard.parse(self.shard)
+        except ChoiceError as error:
+            raise typer.BadParameter(f"--shard: {error}") from None
 
 
 @grouped
@@ -37,6 +101,7 @@ def batch(
     model: opt.ModelOptions,
     show: opt.ShowOptions,
     style: opt.StyleOptions,
+    run: RunOptions,
     export: Annotated[
         str,
         typer.Option(
@@ -71,17 +136,37 @@ def batch(
     attnviz batch photos/ -o maps
     attnviz batch photos/ -o maps --per image --style pair
     attnviz batch @list.txt -o maps --export overlay,arrays --label person
+    attnviz batch photos/ -o maps --shard 2/4
     """
-    request, drawing = show.request(), style.drawing()
-    from detr_attnviz.batch.plan import BatchSettings
-    from detr_attnviz.batch.run import run_batch
+    from detr_attnviz.batch.images import find_pictures
 
+    # What can be wrong without a model is told before a second goes into its import.
+    drawing, share = style.drawing(), run.share()
+    find_pictures(inputs, outside=output)
+    foresee(model.checkpoint)
+    with swift_imports():
+        from detr_attnviz.batch.plan import BatchSettings
+        from detr_attnviz.batch.run import run_batch
+
+    request = show.request()
     settings = BatchSettings(request, drawing, exports_of(export), per, model.shortest_px, model.longest_px)
     detector = model.open(classes)
     with _progress() as on_progress:
-        report = run_batch(detector, inputs, settings, output, resume=resume, on_progress=on_progress)
+        report = run_batch(
+            detector,
+            inputs,
+            settings,
+            output,
+            resume=resume,
+            workers=run.workers,
+            batch_size=run.batch_size,
+            shard=share,
+            engine=run.engine,
+            on_progress=on_progress,
+        )
     if as_json:
-        print_json({**_as_json(report, output), "settings": settings.as_row(), "provenance": detector.provenance})
+        about = {"shard": run.shard, "settings": settings.as_row(), "provenance": detector.provenance}
+        print_json({**_as_json(report, output), **about})
     else:
         _print(report, output, request.threshold)
     raise typer.Exit(1 if report.failed else 0)

@@ -87,12 +87,16 @@ class Attention(nn.MultiheadAttention):
             for part, x in enumerate((query, key, value))
         )
         mask = None if key_padding_mask is None else ~key_padding_mask[:, None, None]
-        mixed = F.scaled_dot_product_attention(q * math.sqrt(1 / self.head_dim), k, v, mask, scale=1.0)
+        mixed = self.mix(q * math.sqrt(1 / self.head_dim), k, v, mask)  # [B heads T dim]
         return self.join(mixed.permute(2, 0, 1, 3).flatten(2)), None
 
     def project(self, x: Tensor, part: int) -> Tensor:
         """``x [T B D]`` through Wq, Wk or Wv (part 0, 1, 2)."""
         return F.linear(x, self.in_proj_weight.chunk(3)[part], self.in_proj_bias.chunk(3)[part])
+
+    def mix(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+        """``softmax(q kᵀ) v`` per head; ``mask`` is True where a query may look."""
+        return F.scaled_dot_product_attention(q, k, v, mask, scale=1.0)
 
     def join(self, mixed: Tensor) -> Tensor:
         """The heads' results ``[T B D]``, side by side, through ``out_proj``."""

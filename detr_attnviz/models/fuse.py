@@ -54,10 +54,13 @@ class FusedLinear(Linear):
 
 
 class FusedAttention(Attention):
-    """The same attention with its four projections on the faster kernel."""
+    """The same attention, all its products on the faster kernel."""
 
     def project(self, x: Tensor, part: int) -> Tensor:
         return kernels.linear(x, self.in_proj_weight.chunk(3)[part], self.in_proj_bias.chunk(3)[part])
+
+    def mix(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+        return kernels.attention(q, k, v, mask)
 
     def join(self, mixed: Tensor) -> Tensor:
         return kernels.linear(mixed, self.out_proj.weight, self.out_proj.bias)
@@ -93,7 +96,7 @@ class FusedBackbone(nn.Module):
         x = images.to(self.dtype, memory_format=self.formats[0])
         x = F.max_pool2d(kernels.convolution(self.stem, x, "relu"), 3, stride=2, padding=1)  # [B 64 H/4 W/4]
         for stage, layout in zip(self.stages, self.formats, strict=True):
-            x = stage(x.contiguous(memory_format=layout))
+            x = stage(kernels.laid_out(x, layout))
         return x.to(images.dtype)
 
 

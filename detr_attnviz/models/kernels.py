@@ -15,6 +15,8 @@ from torch import Tensor, nn
 from torch.nn.utils import skip_init
 
 After = Literal["none", "relu"]
+_MANY_QUERIES = 256
+_BLOCK_WEIGHTS = 1 << 20  # 4 MB
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None, after: After = "none") -> Tensor:
@@ -40,6 +42,30 @@ def convolution_add_relu(layer: nn.Conv2d, x: Tensor, shortcut: Tensor) -> Tenso
     return F.relu(layer(x) + shortcut)
 
 
+def attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+    """``softmax(q kᵀ) v`` of ``[B heads T dim]``; ``mask`` is True where a query may look.
+
+    For many queries one head after the other, a block of queries at a time, so that weights never leave the cache.
+    """
+    if q.shape[2] < _MANY_QUERIES or not _is_fast(q, k):
+        return F.scaled_dot_product_attention(q, k, v, mask, scale=1.0)
+    hidden = None if mask is None else torch.zeros_like(mask, dtype=q.dtype).masked_fill_(~mask, -torch.inf)
+    mixed = [
+        _mix(q[picture, head], k[picture, head], v[picture, head], None if hidden is None else hidden[picture, 0])
+        for picture in range(q.shape[0])
+        for head in range(q.shape[1])
+    ]
+    return torch.stack(mixed).view_as(q)
+
+
+def laid_out(x: Tensor, layout: torch.memory_format) -> Tensor:
+    """``x [B C h w]`` in ``layout``."""
+    if x.shape[0] != 1 or layout is not torch.contiguous_format or x.is_contiguous():
+        return x.contiguous(memory_format=layout)
+    # PyTorch transposes a matrix two to five times as fast as it lays out an image anew.
+    return x[0].permute(1, 2, 0).flatten(0, 1).t().contiguous().view(x.shape)
+
+
 def gains_from(dtype: torch.dtype, device: torch.device) -> bool:
     """Whether ``device`` computes faster in bf16 or fp16 than in float32."""
     if device.type != "cpu":
@@ -58,6 +84,17 @@ def _is_fast(x: Tensor, weight: Tensor) -> bool:
         and bool(torch.backends.mkldnn.enabled)
         and _operators_work(x.dtype)
     )
+
+
+def _mix(q: Tensor, k: Tensor, v: Tensor, hidden: Tensor | None) -> Tensor:
+    """One head: ``[queries dim]``, ``[tokens dim]`` twice, and what to add to its logits ``[1 tokens]``."""
+    k, v = k.contiguous(), v.t().contiguous()
+    blocks = []
+    for block in q.contiguous().split(max(1, _BLOCK_WEIGHTS // len(k))):
+        logits = _fast_linear(block, k, None, "none")
+        weights = (logits if hidden is None else logits.add_(hidden)).softmax(-1)
+        blocks.append(_fast_linear(weights, v, None, "none"))
+    return torch.cat(blocks)
 
 
 def _fast_linear(x: Tensor, weight: Tensor, bias: Tensor | None, after: After) -> Tensor:

@@ -49,9 +49,12 @@ def alone(function: Callable[..., Any], *args: str) -> None:
     print(json.dumps(function(*args)))
 
 
-def forked(photos: Path, out: Path, settings: BatchSettings, most_bytes: int | None = None) -> int:
+def forked(
+    photos: Path, out: Path, settings: BatchSettings, most_bytes: int | None = None, shard: str | None = None
+) -> int:
     """The process id of a run that has just begun; it ends with 0, or with 3 for an OutputError."""
     from detr_attnviz.batch.run import run_batch
+    from detr_attnviz.batch.shards import Shard
     from tests.tiny import tiny_detector
 
     detector = tiny_detector()
@@ -63,7 +66,7 @@ def forked(photos: Path, out: Path, settings: BatchSettings, most_bytes: int | N
             import resource
 
             resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, most_bytes))
-        run_batch(detector, [photos], settings, out)
+        run_batch(detector, [photos], settings, out, shard=None if shard is None else Shard.parse(shard))
         os._exit(0)
     except OutputError as error:
         sys.stderr.write(f"{error}\n")
@@ -107,6 +110,27 @@ def kill_and_resume(folder: str, count: str) -> list[dict[str, Any]]:
     return results
 
 
+def kill_shards_and_resume(folder: str, count: str) -> list[dict[str, Any]]:
+    photos, straight_out = Path(folder, "photos"), Path(folder, "straight")
+    started = time.monotonic()
+    assert finished(forked(photos, straight_out, SETTINGS)) == 0
+    seconds = time.monotonic() - started
+    straight = tree(straight_out)
+    moments = random.Random(5)
+    results = []
+    for number in range(int(count)):
+        out = Path(folder, f"out{number}")
+        together = [forked(photos, out, SETTINGS, shard=f"{one}/3") for one in (1, 2, 3)]
+        time.sleep(moments.random() * seconds * 0.7)
+        os.kill(together[0], signal.SIGKILL)
+        codes = [finished(process) for process in together[1:]]
+        is_whole = whole(out, straight)
+        together = [forked(photos, out, SETTINGS, shard=f"{one}/3") for one in (1, 2)]
+        codes += [finished(process) for process in together]
+        results.append({"codes": codes, "whole": is_whole, "same": tree(out) == straight})
+    return results
+
+
 def run_out_of_room(folder: str, *limits: str) -> list[dict[str, Any]]:
     photos, straight_out = Path(folder, "photos"), Path(folder, "straight")
     assert finished(forked(photos, straight_out, SETTINGS)) == 0
@@ -127,6 +151,11 @@ def test_killed_at_random_moments_then_resumed_equals_an_undisturbed_run(folders
     results = in_a_process_of_its_own("kill_and_resume", folders, 4)
     assert all(result["whole"] and result["same"] for result in results), results
     assert any(result["files"] > 1 for result in results), "no run was killed in its middle"
+
+
+def test_shards_at_the_same_time_one_of_them_killed_then_resumed_equal_a_single_run(folders: Path) -> None:
+    for result in in_a_process_of_its_own("kill_shards_and_resume", folders, 3):
+        assert result == {"codes": [0, 0, 0, 0], "whole": True, "same": True}
 
 
 def test_no_room_for_a_file_or_for_the_manifest_ends_the_run_with_one_line(folders: Path) -> None:

@@ -116,6 +116,38 @@ def test_a_folder_in_its_place(path: Path) -> None:
         Manifest(path)
 
 
+def test_what_came_before_counts_where_nothing_newer_is_said(path: Path) -> None:
+    write(path, [("a.jpg", 2), ("b.jpg", 1), ("c.jpg", 1)])
+    whole, newer = path.read_bytes(), path.with_name("newer")
+    with Manifest(path) as before, Manifest(newer, before=before) as manifest:
+        manifest.take_back("a.jpg")
+        manifest.take_back("never.jpg")
+        manifest.put("b.jpg", [{"file": "new"}])
+        manifest.put("c.jpg", before.rows("c.jpg"))
+        assert [len(manifest.rows(name)) for name in ("a.jpg", "b.jpg", "c.jpg", "never.jpg")] == [0, 1, 1, 0]
+        assert manifest.rows("b.jpg")[0]["file"] == "new"
+    assert path.read_bytes() == whole
+    with Manifest(path) as before, Manifest(newer, before=before) as manifest:
+        assert [len(manifest.rows(name)) for name in ("a.jpg", "b.jpg", "c.jpg")] == [0, 1, 1]
+        manifest.put("a.jpg", [{"file": "again"}])
+        assert [row["file"] for row in manifest.rows("a.jpg")] == ["again"]
+
+
+def test_a_newer_manifest_is_taken_over(path: Path) -> None:
+    newer = path.with_name("newer")
+    write(path, [("a.jpg", 2), ("b.jpg", 1), ("c.jpg", 1)])
+    with Manifest(path) as before, Manifest(newer, before=before) as manifest:
+        manifest.take_back("a.jpg")
+        manifest.put("b.jpg", [{"file": "new"}])
+        manifest.put("aa.jpg", [{"file": "more"}])
+    for _ in range(2):  # cut short, it is done again
+        with Manifest(path) as manifest, Manifest(newer) as noted:
+            manifest.absorb(noted)
+            manifest.finish(path.with_name("draft"))
+    assert files(path, "a.jpg", "aa.jpg", "b.jpg", "c.jpg") == [[], ["more"], ["new"], ["c.jpg/0"]]
+    assert path.read_text().count("\n") == 3
+
+
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(st.binary(max_size=300), st.integers(0, 400), st.booleans())
 def test_whatever_the_file_holds_it_is_read_or_refused(path: Path, noise: bytes, where: int, cut: bool) -> None:

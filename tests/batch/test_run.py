@@ -2,18 +2,21 @@
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+from detr_attnviz.batch.images import Picture, find_pictures
 from detr_attnviz.batch.manifest import Manifest
 from detr_attnviz.batch.plan import BatchSettings
-from detr_attnviz.batch.run import BatchReport, run_batch
+from detr_attnviz.batch.report import BatchReport
+from detr_attnviz.batch.run import run_batch
 from detr_attnviz.batch.sheets import RenderedSheet, render_files
 from detr_attnviz.batch.write import OutputFolder
 from detr_attnviz.detector import Detector
@@ -35,8 +38,11 @@ def out(tmp_path: Path) -> Path:
 def run(detector: Detector, image_folder: Path, settings: BatchSettings, out: Path) -> Runner:
     """Runs the folder; settings may be changed by name."""
 
-    def run(*, resume: bool = True, **changes: object) -> BatchReport:
-        return run_batch(detector, [image_folder], replace(settings, **changes), out, resume=resume)  # type: ignore[arg-type]
+    def run(
+        *, resume: bool = True, workers: int | None = None, batch_size: int | None = None, **changes: Any
+    ) -> BatchReport:
+        changed = replace(settings, **changes)
+        return run_batch(detector, [image_folder], changed, out, resume=resume, workers=workers, batch_size=batch_size)
 
     return run
 
@@ -276,6 +282,61 @@ def test_the_same_bytes_twice(run: Runner, out: Path, tmp_path: Path) -> None:
     assert tree(out) == first
 
 
+def test_neither_workers_nor_the_order_of_their_work_shows(run: Runner, out: Path, tmp_path: Path) -> None:
+    run(exports=("overlay", "arrays"), workers=1)
+    first = tree(out)
+    out.rename(tmp_path / "first")
+    run(exports=("overlay", "arrays"), workers=4)
+    assert tree(out) == first
+
+
+def test_several_pictures_in_a_forward_show_the_same_maps(run: Runner, out: Path, tmp_path: Path) -> None:
+    run(exports=("arrays",))
+    out.rename(tmp_path / "alone")
+    run(exports=("arrays",), batch_size=4)
+    for name in PICTURES:
+        with np.load(out / f"{name}.npz") as ours, np.load(tmp_path / "alone" / f"{name}.npz") as alone:
+            assert ours["queries"].tolist() == alone["queries"].tolist()
+            # a batched kernel may add up in another order
+            np.testing.assert_allclose(ours["maps"], alone["maps"], rtol=0, atol=1e-5)
+
+
+def test_too_little_memory_for_several_pictures_is_enough_for_one(run: Runner, detector: Detector) -> None:
+    trace_prepared = detector.trace_prepared
+
+    def scarce(pictures: Sequence[Any]) -> Any:
+        if len(pictures) > 1:
+            raise torch.cuda.OutOfMemoryError("CUDA")
+        return trace_prepared(pictures)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(detector, "trace_prepared", scarce)
+        assert run(batch_size=4).written == 12
+
+
+def test_a_list_of_100_000_lines_is_worked_on_before_it_is_read_to_its_end(
+    detector: Detector, image_folder: Path, settings: BatchSettings, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (image_folder / "list.txt").write_text("a.jpg\n" + "".join(f"{number}.jpg\n" for number in range(100_000)))
+    found: list[int] = []
+
+    def counted(inputs: Any, **options: Any) -> Iterator[Picture]:
+        call = len(found)
+        found.append(0)
+        for picture in find_pictures(inputs, **options):
+            found[call] += 1
+            yield picture
+
+    def stop(report: BatchReport, total: int | None) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("detr_attnviz.batch.run.find_pictures", counted)
+    with pytest.raises(KeyboardInterrupt):
+        run_batch(detector, [f"@{image_folder}/list.txt"], settings, out, on_progress=stop)
+    assert rows_in(out)[0]["picture"] == "a.jpg"
+    assert min(found) < 20
+
+
 def test_hostile_names_of_files_and_classes(tmp_path: Path, settings: BatchSettings) -> None:
     names = (
         "new\nline.png",
@@ -304,12 +365,12 @@ def test_hostile_names_of_files_and_classes(tmp_path: Path, settings: BatchSetti
 def test_a_name_that_the_output_cannot_hold_is_that_pictures_failure(
     run: Runner, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    put = OutputFolder.put
+    place = OutputFolder.place
 
-    def refusing(self: OutputFolder, name: str, data: bytes) -> None:
-        put(self, f"{name}{'x' * 300}" if name.startswith("a.png/") else name, data)
+    def refusing(self: OutputFolder, draft: Path, name: str) -> None:
+        place(self, draft, f"{name}{'x' * 300}" if name.startswith("a.png/") else name)
 
-    monkeypatch.setattr(OutputFolder, "put", refusing)
+    monkeypatch.setattr(OutputFolder, "place", refusing)
     report = run()
     assert [one.picture.location for one in report.failures] == ["a.png"]
     assert "file name too long" in report.failures[0].error

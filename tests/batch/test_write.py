@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from detr_attnviz.batch.write import OutputFolder
+from detr_attnviz.batch.write import OutputFolder, is_in_use
 from detr_attnviz.errors import OutputError
 from tests.batch.conftest import tree
 
@@ -93,3 +93,33 @@ def test_two_writers_in_one_process(tmp_path: Path) -> None:
         pass
     with OutputFolder(tmp_path):
         pass
+
+
+def test_drafts_that_got_no_name_go_at_the_end(tmp_path: Path) -> None:
+    with OutputFolder(tmp_path) as folder:
+        first, second = folder.keep("a.npz", b"one"), folder.keep("a.npz", b"two")
+        assert not (tmp_path / "a.npz").exists()
+        folder.place(first, "a.npz")
+        assert second.exists()
+    assert tree(tmp_path) == {"a.npz": b"one"}
+
+
+def test_marks_that_end_alike_may_write_at_once(tmp_path: Path) -> None:
+    with OutputFolder(tmp_path, "1-of-2") as one, OutputFolder(tmp_path, "2-of-2") as two:
+        drafts = {one.keep("a.npz", b"one"), two.keep("b.npz", b"two")}
+        assert len(drafts) == 2
+        for other in ("", "1-of-2", "1-of-22", "1-of-1"):
+            with pytest.raises(OutputError, match="another run is writing into"), OutputFolder(tmp_path, other):
+                pass
+        assert is_in_use(tmp_path)
+        assert all(draft.exists() for draft in drafts)
+    assert not is_in_use(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_lock_that_nobody_holds_keeps_nobody_out(tmp_path: Path) -> None:
+    (tmp_path / ".attnviz").mkdir()
+    (tmp_path / ".attnviz" / "1-of-3.lock").touch()
+    with OutputFolder(tmp_path):
+        assert is_in_use(tmp_path)
+    assert list(tmp_path.iterdir()) == []

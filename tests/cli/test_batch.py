@@ -1,11 +1,17 @@
 """`attnviz batch`: a folder of tiny images to a tree of files, twice."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from detr_attnviz.batch import ray_engine
 from detr_attnviz.batch.write import OutputFolder
 from tests.cli.conftest import Attnviz, Outcome
 from tests.tiny import write_picture
@@ -34,6 +40,10 @@ def batch(attnviz: Attnviz, tiny_checkpoint: Path, photos: Path) -> Any:
 
 def written(folder: Path) -> set[str]:
     return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+
+
+def rows(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "manifest.jsonl").read_text().splitlines()]
 
 
 def test_a_folder_twice(batch: Any, tmp_path: Path) -> None:
@@ -163,18 +173,74 @@ def test_another_run_in_the_same_folder(batch: Any, tmp_path: Path) -> None:
 
 
 def test_ctrl_c_says_how_to_go_on(batch: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    put, calls = OutputFolder.put, []
+    place, calls = OutputFolder.place, []
 
-    def interrupted(self: OutputFolder, name: str, data: bytes) -> None:
+    def interrupted(self: OutputFolder, draft: Path, name: str) -> None:
         calls.append(name)
         if len(calls) == 4:
             raise KeyboardInterrupt
-        put(self, name, data)
+        place(self, draft, name)
 
-    monkeypatch.setattr(OutputFolder, "put", interrupted)
+    monkeypatch.setattr(OutputFolder, "place", interrupted)
     outcome = batch()
     assert outcome.code == 130
     assert "stopped after 1 picture; the same command goes on from there" in outcome.err
     outcome = batch()
     assert outcome.code == 0
     assert "left as they are: 1 picture" in outcome.out
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals as POSIX systems have them")
+def test_a_signal_from_the_keyboard_ends_the_process(batch: Any, photos: Path, tmp_path: Path) -> None:
+    for number in range(500):
+        os.link(photos / "a.png", photos / f"b{number}.png")
+    code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # also below nohup
+    code += "from detr_attnviz.cli.app import main; main()"
+    args = ("batch", "photos", "-o", "out", "-c", "tiny.pth", *SMALL, "--threshold", 0, "--top-k", 2)
+    command = [sys.executable, "-c", code, *map(str, args)]
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
+        while not (tmp_path / "out" / "manifest.jsonl").exists():
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "the same command goes on from there" in said.splitlines()[-1]
+    assert "Traceback" not in said
+    noted = {row["file"] for row in rows(tmp_path / "out")} | {"manifest.jsonl"}
+    assert len({name.partition("/")[0] for name in written(tmp_path / "out") - noted}) <= 1  # the one at hand
+
+
+def test_shards_fill_one_folder(batch: Any, tmp_path: Path) -> None:
+    assert batch().code == 0
+    straight = {name: (tmp_path / "out" / name).read_bytes() for name in written(tmp_path / "out")}
+    (tmp_path / "out").rename(tmp_path / "straight")
+    outcome = batch("--shard", "2/2", "--json")
+    assert (outcome.data["shard"], outcome.data["pictures"]) == ("2/2", 1)
+    assert "2 pictures" in batch("--shard", "1/2").out
+    assert {name: (tmp_path / "out" / name).read_bytes() for name in written(tmp_path / "out")} == straight
+
+
+@pytest.mark.parametrize("shard", ["0/4", "5/4", "two", "1/0", "3"])
+def test_a_shard_that_is_none_is_a_usage_error(batch: Any, tmp_path: Path, shard: str) -> None:
+    outcome = batch("--shard", shard)
+    assert outcome.code == 2
+    assert "such as 2/4" in outcome.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_workers_and_batch_size_leave_the_results_alone(batch: Any, tmp_path: Path) -> None:
+    batch()
+    (tmp_path / "out").rename(tmp_path / "straight")
+    assert batch("--workers", 3, "--batch-size", 2).code == 0
+    assert written(tmp_path / "out") == written(tmp_path / "straight")
+    assert batch("--workers", 0).code == 2
+    assert batch("--batch-size", 0).code == 2
+
+
+def test_ray_that_is_not_installed(batch: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ray_engine, "find_spec", lambda name: None)
+    outcome = batch("--engine", "ray")
+    assert outcome.code == 1
+    assert '--engine ray needs an optional package: pip install "detr-attnviz[ray]"' in outcome.err
+    assert not (tmp_path / "out").exists()

@@ -65,3 +65,29 @@ def test_trying_the_operators_draws_no_random_number() -> None:
     state = torch.random.get_rng_state()
     kernels._operators_work.__wrapped__(torch.float32)
     assert torch.equal(state, torch.random.get_rng_state())
+
+
+@pytest.mark.usefixtures("_either")
+@pytest.mark.parametrize("is_masked", [False, True])
+@pytest.mark.parametrize(("queries", "tokens"), [(kernels._MANY_QUERIES + 9, 300), (7, 300), (600, 4000)])
+def test_attention(queries: int, tokens: int, is_masked: bool) -> None:
+    q, k, v = torch.randn(2, 3, queries, 8), torch.randn(2, 3, tokens, 8), torch.randn(2, 3, tokens, 8)
+    mask = torch.arange(tokens)[None] < torch.tensor([[tokens], [tokens // 2]]) if is_masked else None
+    mask = None if mask is None else mask[:, None, None]
+    expected = F.scaled_dot_product_attention(q, k, v, mask, scale=1.0)
+    assert_close(kernels.attention(q, k, v, mask), expected)
+
+
+def test_attention_of_a_batch_is_that_of_each_picture() -> None:
+    q = torch.randn(2, 3, kernels._MANY_QUERIES, 8)
+    with torch.inference_mode():
+        assert_close(kernels.attention(q, q, q, None)[1:], kernels.attention(q[1:], q[1:], q[1:], None))
+
+
+@pytest.mark.parametrize("pictures", [1, 2])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_layout_moves_nothing(pictures: int, layout: torch.memory_format) -> None:
+    for x in (torch.randn(pictures, 5, 4, 3), torch.randn(pictures, 5, 4, 3).to(memory_format=torch.channels_last)):
+        found = kernels.laid_out(x, layout)
+        assert torch.equal(found, x)
+        assert found.is_contiguous(memory_format=layout)

@@ -1,0 +1,63 @@
+"""What became of one picture, and of a whole run."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from detr_attnviz.batch.images import Picture
+
+_FAILURES_KEPT = 100
+Status = Literal["written", "skipped", "empty", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one picture: "empty" is nothing to show in it, "skipped" is done by an earlier run.
+
+    ``is_unsure`` when no detection reached the threshold and the best were drawn instead; ``replaced`` counts the
+    files of other settings that made room.
+    """
+
+    picture: Picture
+    status: Status
+    files: int = 0
+    error: str = ""
+    is_unsure: bool = False
+    replaced: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class BatchReport:
+    """A whole run. ``pictures`` counts all, ``written`` files; the others count pictures.
+
+    ``failures`` holds the first hundred; the manifest has them all.
+    """
+
+    pictures: int = 0
+    written: int = 0
+    skipped: int = 0
+    unsure: int = 0
+    replaced: int = 0
+    empty: int = 0
+    failed: int = 0
+    failures: tuple[Outcome, ...] = ()
+    seconds: float = 0.0
+
+    def plus(self, outcome: Outcome) -> "BatchReport":
+        """The report with one more picture in it."""
+        failures = self.failures
+        if outcome.status == "failed" and len(failures) < _FAILURES_KEPT:
+            failures = (*failures, outcome)
+        return BatchReport(
+            self.pictures + 1,
+            self.written + outcome.files,
+            self.skipped + (outcome.status == "skipped"),
+            self.unsure + outcome.is_unsure,
+            self.replaced + outcome.replaced,
+            self.empty + (outcome.status == "empty"),
+            self.failed + (outcome.status == "failed"),
+            failures,
+        )
+
+
+OnProgress = Callable[[BatchReport, int | None], None]

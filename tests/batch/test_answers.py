@@ -1,0 +1,97 @@
+"""From pictures to maps: one by one or several in a forward, and a fault stays with its picture."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from detr_attnviz.batch.answers import Ready, answer, answers, read
+from detr_attnviz.batch.images import Picture
+from detr_attnviz.detector import Detector
+from detr_attnviz.errors import ChoiceError, ImageError
+from detr_attnviz.explanation import Explanation
+from detr_attnviz.methods.request import Request
+from tests.tiny import write_picture
+
+REQUEST = Request(queries=(3, 1))
+SIDES = (64, 96)
+
+
+def ready(detector: Detector, folder: Path, name: str, width_px: int = 96, height_px: int = 64) -> Ready:
+    write_picture(folder / name, width_px, height_px)
+    return read(detector, Picture(folder / name, name), SIDES, name)
+
+
+def test_a_picture_is_called_by_its_source(detector: Detector, tmp_path: Path) -> None:
+    (found,) = answers(detector, [ready(detector, tmp_path, "a.png")], REQUEST)
+    assert isinstance(found, Explanation)
+    assert found.provenance["picture"] == "a.png"
+    alone = answer(detector, Picture(tmp_path / "a.png", "a.png"), REQUEST, SIDES)
+    assert alone.provenance["picture"] == str(tmp_path / "a.png")
+    np.testing.assert_array_equal(found.maps, alone.maps)
+
+
+def test_pictures_of_one_shape_are_told_by_it(detector: Detector, tmp_path: Path) -> None:
+    wide, other, tall = (
+        ready(detector, tmp_path, f"{width}x{height}.png", width, height)
+        for width, height in ((96, 64), (192, 128), (64, 96))
+    )
+    assert wide.shape == other.shape != tall.shape
+
+
+def test_several_in_a_forward_give_the_maps_of_each_alone(detector: Detector, tmp_path: Path) -> None:
+    group = [ready(detector, tmp_path, f"{width}.png", width, width * 2 // 3) for width in (96, 48, 192)]
+    assert len({one.shape for one in group}) == 1
+    for one, together in zip(group, answers(detector, group, REQUEST), strict=True):
+        (alone,) = answers(detector, [one], REQUEST)
+        assert isinstance(alone, Explanation)
+        assert isinstance(together, Explanation)
+        assert together.image is one.image
+        # a batched kernel may add up in another order
+        np.testing.assert_allclose(together.maps, alone.maps, rtol=0, atol=1e-5)
+
+
+def test_a_point_outside_one_picture_leaves_the_others_alone(detector: Detector, tmp_path: Path) -> None:
+    group = [ready(detector, tmp_path, f"{width}.png", width, width * 2 // 3) for width in (96, 48, 192)]
+    first, second, third = answers(detector, group, Request(kind="encoder", points=((60, 3),)))
+    assert isinstance(first, Explanation)
+    assert isinstance(second, ImageError)
+    assert isinstance(third, Explanation)
+
+
+def test_what_no_picture_has_is_raised(detector: Detector, tmp_path: Path) -> None:
+    with pytest.raises(ChoiceError, match="no query 99"):
+        answers(detector, [ready(detector, tmp_path, "a.png")], Request(queries=(99,)))
+
+
+def test_a_bug_in_a_forward_of_several_is_raised(
+    detector: Detector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_: object) -> object:
+        raise RuntimeError("shapes do not fit")
+
+    monkeypatch.setattr(detector, "trace_prepared", broken)
+    with pytest.raises(RuntimeError, match="shapes do not fit"):
+        answers(detector, [ready(detector, tmp_path, name) for name in ("a.png", "b.png")], REQUEST)
+
+
+def test_too_little_memory_for_one_of_several_is_its_fault_alone(
+    detector: Detector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trace_prepared = detector.trace_prepared
+
+    def scarce(pictures: list[tuple[object, object, str]]) -> object:
+        if any(source == "b.png" for _, _, source in pictures):
+            raise torch.cuda.OutOfMemoryError("CUDA")
+        return trace_prepared(pictures)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(detector, "trace_prepared", scarce)
+    first, second = answers(detector, [ready(detector, tmp_path, name) for name in ("a.png", "b.png")], REQUEST)
+    assert isinstance(first, Explanation)
+    assert "not enough memory for this picture" in str(second)
+
+
+def test_a_fault_that_was_found_already_is_the_pictures(detector: Detector, tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match="cannot be read"):
+        read(detector, Picture(tmp_path, "x", fault="the folder cannot be read"), SIDES, "x")
