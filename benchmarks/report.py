@@ -35,7 +35,9 @@ def as_markdown(tables: Iterable[Table], machine: str) -> str:
 def append(file: Path, entry: dict[str, Any]) -> None:
     """Adds a run to the list that ``file`` holds; makes the file."""
     runs = json.loads(file.read_text()) if file.exists() else []
-    file.write_text(json.dumps([*runs, entry], indent=1))
+    draft = file.with_name(f"{file.name}.draft")
+    draft.write_text(json.dumps([*runs, entry], indent=1))
+    draft.replace(file)
 
 
 def latest_tables(file: Path) -> tuple[dict[str, Table], dict[str, Any]]:

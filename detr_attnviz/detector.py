@@ -1,7 +1,7 @@
 """Loads a detector, and traces one picture through it with everything recorded."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import cached_property
 from pathlib import Path
 from threading import RLock
@@ -97,6 +97,11 @@ class Detector:
         return self.family.sites()
 
     @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return next(self.sites[0].module.parameters()).device
+
+    @property
     def checkpoint_sha256(self) -> str:
         """The checkpoint file's sha256 in hex, or "" for a built module."""
         return self.family.origin.sha256
@@ -123,7 +128,7 @@ class Detector:
 
     def forward(self, inputs: Mapping[str, Tensor]) -> tuple[Prediction, Records]:
         """One forward with every site recorded."""
-        with exact_inference(), record(self.sites, copy=not self.family.holds_still) as records:
+        with exact_inference(self.device), record(self.sites, copy=not self.family.holds_still) as records:
             prediction = self.family.forward(inputs)
         return prediction, records
 
@@ -196,17 +201,32 @@ _one_at_a_time = RLock()
 
 
 @contextmanager
-def exact_inference() -> Iterator[None]:
-    """Inference mode in true float32: CUDA's TF32 shortcuts are off inside, and as before afterwards.
+def exact_inference(device: torch.device) -> Iterator[None]:
+    """Inference mode in true float32 on ``device``: a caller's autocast and CUDA's TF32 are off inside.
 
-    One thread at a time: the switches are the process's, and hooks hear whoever runs the module.
+    One thread at a time: switches are the process's, and hooks hear whoever runs the module.
     """
+    with (
+        _one_at_a_time,
+        _without_tf32() if device.type == "cuda" else nullcontext(),
+        torch.autocast(device.type, enabled=False),
+        torch.inference_mode(),
+    ):
+        yield
+
+
+@contextmanager
+def _without_tf32() -> Iterator[None]:
     matmul, convolution = torch.backends.cuda.matmul, torch.backends.cudnn
-    with _one_at_a_time:
-        was = matmul.allow_tf32, convolution.allow_tf32
-        matmul.allow_tf32 = convolution.allow_tf32 = False
-        try:
-            with torch.inference_mode():
-                yield
-        finally:
-            matmul.allow_tf32, convolution.allow_tf32 = was
+    if hasattr(matmul, "fp32_precision"):  # once a host has used these, reading the older switches is an error
+        switches, name, value = (matmul, convolution.conv), "fp32_precision", "ieee"  # type: ignore[attr-defined]
+    else:
+        switches, name, value = (matmul, convolution), "allow_tf32", False  # type: ignore[assignment]
+    before = [getattr(switch, name) for switch in switches]
+    try:
+        for switch in switches:
+            setattr(switch, name, value)
+        yield
+    finally:
+        for switch, was in zip(switches, before, strict=True):
+            setattr(switch, name, was)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 _M_TRIM_THRESHOLD = -1
 _M_MMAP_MAX = -4
+_M_ARENA_MAX = -8
 _LARGEST_INT = 2**31 - 1
 _CGROUP_LIMITS = (Path("/sys/fs/cgroup/cpu.max"), Path("/sys/fs/cgroup/cpu/cpu.cfs_quota_us"))
 
@@ -38,11 +39,18 @@ def tune_process(threads: int | None = None) -> None:
         sys.modules["torch"].set_num_threads(wanted)
 
 
+def give_back_free_memory() -> None:
+    """Gives the system what is free now, as after loading: what follows then starts from less."""
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
+
+
 def _keep_freed_memory() -> None:
     with suppress(OSError, AttributeError):  # another C library: its allocator has settings of its own
         mallopt = ctypes.CDLL(None).mallopt
         mallopt(_M_MMAP_MAX, 0)
         mallopt(_M_TRIM_THRESHOLD, _LARGEST_INT)
+        mallopt(_M_ARENA_MAX, 1)  # what one thread frees serves the next; large blocks only fit in the first anyway
 
 
 def _fewer_cores_than_seen() -> int | None:

@@ -73,7 +73,7 @@ def verify(
     ``nn.MultiheadAttention``, whose own weights nobody can be asked for.
     """
     prepared = detector.prepare(read_picture(image), shortest_px=shortest_px, longest_px=longest_px)
-    with exact_inference():
+    with exact_inference(detector.device):
         plain = detector.family.forward(prepared.inputs)
         with _own_weights(detector) as own, record(detector.sites, copy=True) as records:
             recorded = detector.family.forward(prepared.inputs)

@@ -45,7 +45,15 @@ def test_readme_has_six_lines_of_python() -> None:
     assert len(lines) <= 6
 
 
-@pytest.mark.parametrize("document", ["README.md", "checkpoints.md", "CONTRIBUTING.md", "samples/README.md"])
+@pytest.mark.parametrize(
+    "document", [
+        "README.md",
+        "checkpoints.md",
+        "CONTRIBUTING.md",
+        "samples/README.md",
+        "benchmarks/README.md",
+    ]
+)
 def test_links_lead_somewhere(document: str) -> None:
     folder = (ROOT / document).parent
     targets = re.findall(r"\]\((?!http)([^)#]+)\)", (ROOT / document).read_text())

@@ -1,5 +1,7 @@
 """Loading, tracing, and asking a trace."""
 
+import subprocess
+import sys
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -154,11 +156,52 @@ def test_device_that_is_not_there(name: str) -> None:
         find_device(name)
 
 
-def test_inference_leaves_global_switches_alone() -> None:
-    was = torch.backends.cudnn.allow_tf32
-    tiny_detector().trace(drawn_picture())
-    assert torch.backends.cudnn.allow_tf32 is was
-    assert not torch.is_inference_mode_enabled()
+_SWITCHES = """
+import torch
+from detr_attnviz.detector import _without_tf32, exact_inference
+matmul, convolution = torch.backends.cuda.matmul, torch.backends.cudnn
+{setting}
+def state():
+    found = [torch.is_inference_mode_enabled(), torch.is_autocast_enabled("cpu")]
+    for ask in (lambda: matmul.allow_tf32, lambda: convolution.allow_tf32, torch.get_float32_matmul_precision):
+        try: found.append(ask())
+        except RuntimeError: found.append("refused")
+    return found
+before = state()
+with _without_tf32():
+    if hasattr(matmul, "fp32_precision"):
+        assert matmul.fp32_precision == convolution.conv.fp32_precision == "ieee"
+    else:
+        assert not matmul.allow_tf32 and not convolution.allow_tf32
+assert state() == before, (before, state())
+with exact_inference(torch.device("cpu")):
+    pass
+assert state() == before, (before, state())
+"""
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "",
+        "matmul.allow_tf32 = True",
+        "torch.set_float32_matmul_precision('medium')",
+        "if hasattr(matmul, 'fp32_precision'): matmul.fp32_precision = 'tf32'",
+    ],
+)
+def test_inference_leaves_global_switches_alone(setting: str) -> None:
+    code = _SWITCHES.format(setting=setting)
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True)
+    assert not done.returncode, done.stderr
+
+
+def test_autocast_of_the_caller_changes_no_map() -> None:
+    detector, picture = av.load("demo", device="cpu"), drawn_picture(320, 240)
+    expected = detector.trace(picture)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = detector.trace(picture)
+    assert torch.equal(found.logits, expected.logits)
+    assert torch.equal(found.attention("encoder.0.self"), expected.attention("encoder.0.self"))
 
 
 def test_single_values_will_do(trace: Trace) -> None:

@@ -22,6 +22,9 @@ from detr_attnviz.checkpoints.source import locate
 from detr_attnviz.checkpoints.stats import ModuleStats, module_stats
 from detr_attnviz.errors import CheckpointError, ChoiceError, few
 
+_BYTES_AT_ONCE = 1 << 29
+_BYTES_PER_WEIGHT = 64  # q, k, v, out and a matrix of products of each, in float64
+
 
 @dataclass(frozen=True)
 class Panel:
@@ -72,7 +75,7 @@ def inspect(
         raise CheckpointError(_none_found(checkpoint, skipped))
     chosen = of_layer(matching(found, module), layer)
     heads, notes = _heads_of_kinds(checkpoint, chosen, nheads)
-    with _module_by_module() as each:
+    with _module_by_module(chosen) as each:
         rows = tuple(each(module_stats, chosen, [heads.get(weights.kind) for weights in chosen]))
     undivided = [row.module for row in rows if row.heads is None and heads.get(row.kind)]
     if undivided:
@@ -127,16 +130,18 @@ def of_layer(found: Sequence[AttentionWeights], layer: int | None) -> tuple[Atte
 
 
 @contextmanager
-def _module_by_module() -> Iterator[Callable[..., Iterable[ModuleStats]]]:
+def _module_by_module(chosen: Sequence[AttentionWeights]) -> Iterator[Callable[..., Iterable[ModuleStats]]]:
     """A ``map`` that gives every module a thread to itself, as many at once as torch would use inside one.
 
     Hundreds of small decompositions: on a busy machine, threads that wait for each other within each of them take
-    ten times as long.
+    ten times as long. Of very wide modules there are fewer at once, as each is held in float64 several times over.
     """
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+    width = max((side for weights in chosen for side in weights.q_weight.shape), default=1)
+    together = max(1, min(threads, _BYTES_AT_ONCE // (_BYTES_PER_WEIGHT * width**2)))
+    torch.set_num_threads(1 if together > 1 else threads)
     try:
-        with ThreadPoolExecutor(threads) as pool:
+        with ThreadPoolExecutor(together) as pool:
             yield pool.map
     finally:
         torch.set_num_threads(threads)

@@ -108,6 +108,7 @@ class ModelOptions:
         """The detector, with everything worth knowing about it said on stderr."""
         from detr_attnviz.cli.progress import download_progress
         from detr_attnviz.detector import load
+        from detr_attnviz.process import give_back_free_memory
 
         with download_progress() as progress:
             detector = load(
@@ -120,6 +121,7 @@ class ModelOptions:
                 classes=classes,
                 progress=progress,
             )
+        give_back_free_memory()
         for note in detector.notes:
             say(note)
         return detector

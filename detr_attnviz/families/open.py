@@ -12,7 +12,6 @@ from detr_attnviz.checkpoints.choice import Weights as Weights
 from detr_attnviz.checkpoints.class_names import read_class_names
 from detr_attnviz.checkpoints.coco import COCO_NAMES
 from detr_attnviz.checkpoints.config import check_class_names, infer
-from detr_attnviz.checkpoints.digest import begin_sha256
 from detr_attnviz.checkpoints.read import read
 from detr_attnviz.checkpoints.source import default_source as default_source
 from detr_attnviz.checkpoints.source import locate
@@ -55,7 +54,6 @@ def open_family(source: Source, options: OpenOptions | None = None) -> Family:
     if isinstance(source, nn.Module):
         return _open_module(source, options)
     name, path = locate(source, progress=options.progress)
-    begin_sha256(path)
     found = read(path, weights=options.weights)
     names = None if options.classes is None else read_class_names(options.classes)
     with _naming(path):

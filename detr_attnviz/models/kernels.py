@@ -6,6 +6,8 @@ first, and where they are missing, wrong or of no use (a gradient is wanted, ano
 documented functions do the same.
 """
 
+import platform
+from collections.abc import Iterator
 from functools import cache
 from typing import Literal
 
@@ -24,7 +26,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None, after: After = "none"
     if _is_fast(x, weight):
         return _fast_linear(x, weight, bias, after)
     y = F.linear(x, weight, bias)
-    return F.relu(y) if after == "relu" else y
+    return F.relu_(y) if after == "relu" else y
 
 
 def convolution(layer: nn.Conv2d, x: Tensor, after: After = "none") -> Tensor:
@@ -32,14 +34,14 @@ def convolution(layer: nn.Conv2d, x: Tensor, after: After = "none") -> Tensor:
     if _is_fast(x, layer.weight):
         return _fast_convolution(layer, x, after)
     y: Tensor = layer(x)
-    return F.relu(y) if after == "relu" else y
+    return F.relu_(y) if after == "relu" else y
 
 
 def convolution_add_relu(layer: nn.Conv2d, x: Tensor, shortcut: Tensor) -> Tensor:
     """``relu(layer(x) + shortcut)``; ``shortcut`` may be overwritten."""
     if _is_fast(x, layer.weight):
         return _fast_convolution_add_relu(layer, x, shortcut)
-    return F.relu(layer(x) + shortcut)
+    return F.relu_(layer(x) + shortcut)
 
 
 def attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
@@ -67,17 +69,30 @@ def laid_out(x: Tensor, layout: torch.memory_format) -> Tensor:
 
 
 def gains_from(dtype: torch.dtype, device: torch.device) -> bool:
-    """Whether ``device`` computes faster in bf16 or fp16 than in float32."""
-    if device.type != "cpu":
-        return True
-    name = "_is_mkldnn_bf16_supported" if dtype is torch.bfloat16 else "_is_mkldnn_fp16_supported"
-    return bool(torch.backends.mkldnn.is_available() and getattr(torch.ops.mkldnn, name)())
+    """Whether ``device`` computes in bf16 or fp16 by itself, and so faster than in float32."""
+    is_bf16 = dtype is torch.bfloat16
+    if device.type == "cuda":
+        return not is_bf16 or torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type == "mps":
+        return not is_bf16 or torch.backends.mps.is_macos_or_newer(14, 0)
+    if device.type != "cpu" or not torch.backends.mkldnn.is_available():
+        return device.type != "cpu"
+    if is_bf16 and platform.machine().lower() in ("x86_64", "amd64"):
+        return _says_yes(torch.cpu, "_is_avx512_bf16_supported")  # oneDNN says yes where it emulates, too
+    return _says_yes(torch.ops.mkldnn, f"_is_mkldnn_{'bf16' if is_bf16 else 'fp16'}_supported")
+
+
+def _says_yes(home: object, name: str) -> bool:
+    """Undocumented questions, which another release may not know."""
+    try:
+        return bool(getattr(home, name)())
+    except (AttributeError, RuntimeError):
+        return False
 
 
 def _is_fast(x: Tensor, weight: Tensor) -> bool:
-    wants_gradient = torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad)
     return (
-        not wants_gradient
+        not torch.is_grad_enabled()  # these operators have no gradients
         and x.device.type == "cpu"
         and x.dtype is weight.dtype
         and x.dtype in (torch.float32, torch.bfloat16, torch.float16)
@@ -116,24 +131,28 @@ def _fast_convolution_add_relu(layer: nn.Conv2d, x: Tensor, shortcut: Tensor) ->
 
 @cache
 def _operators_work(dtype: torch.dtype) -> bool:
-    layer = skip_init(nn.Conv2d, 16, 16, 1, device="cpu", dtype=dtype).requires_grad_(False)  # draws no random number
+    # Whatever the caller's autocast and default device are, the answer is for good.
+    with torch.autocast("cpu", enabled=False), torch.device("cpu"), torch.no_grad():
+        try:
+            pairs = list(_tried(dtype))
+        except (AttributeError, RuntimeError, TypeError):
+            return False
+        return all(torch.allclose(one.float(), expected, rtol=1e-2, atol=1e-2) for one, expected in pairs)
+
+
+def _tried(dtype: torch.dtype) -> Iterator[tuple[Tensor, Tensor]]:
+    """What every operator gives for a small case, and what it should give."""
+    layer = skip_init(nn.Conv2d, 16, 16, 1, dtype=dtype).requires_grad_(False)  # draws no random number
     weight, bias = torch.linspace(-1, 1, 256, dtype=dtype).view(16, 16), torch.linspace(0, 1, 16, dtype=dtype)
     layer.load_state_dict({"weight": weight[:, :, None, None], "bias": bias})
     x = torch.linspace(-2, 2, 16 * 4, dtype=dtype).view(1, 2, 2, 16).permute(0, 3, 1, 2)
-    tokens = x.permute(0, 2, 3, 1).flatten(0, 2)
+    tokens = _rows(x)
     plain = F.linear(tokens.float(), weight.float(), bias.float())
-    try:
-        with torch.no_grad():
-            found = [
-                (_fast_linear(tokens, weight, bias, "none"), plain),
-                (_fast_linear(tokens, weight, bias, "relu"), plain.relu()),
-                (_rows(_fast_convolution(layer, x, "none")), plain),
-                (_rows(_fast_convolution(layer, x, "relu")), plain.relu()),
-                (_rows(_fast_convolution_add_relu(layer, x, x.clone())), (plain + tokens).relu()),
-            ]
-    except (AttributeError, RuntimeError, TypeError):
-        return False
-    return all(torch.allclose(one.float(), expected, rtol=1e-2, atol=1e-2) for one, expected in found)
+    yield _fast_linear(tokens, weight, bias, "none"), plain
+    yield _fast_linear(tokens, weight, bias, "relu"), plain.relu()
+    yield _rows(_fast_convolution(layer, x, "none")), plain
+    yield _rows(_fast_convolution(layer, x, "relu")), plain.relu()
+    yield _rows(_fast_convolution_add_relu(layer, x, x.clone())), (plain + tokens).relu()
 
 
 def _rows(x: Tensor) -> Tensor:

@@ -47,9 +47,14 @@ def test_convolution(options: dict[str, int]) -> None:
 
 
 def test_gradients_take_the_documented_way() -> None:
-    x, weight = torch.randn(3, 4, requires_grad=True), torch.randn(4, 4)
-    kernels.linear(x, weight, None, "relu").sum().backward()
+    x, weight, bias = torch.randn(3, 4, requires_grad=True), torch.randn(4, 4), torch.randn(4, requires_grad=True)
+    kernels.linear(x, weight, bias, "relu").sum().backward()
     assert x.grad is not None
+    kernels.linear(x.detach(), weight, bias).sum().backward()
+    assert bias.grad is not None
+    q, v = torch.randn(1, 1, kernels._MANY_QUERIES, 4), torch.randn(1, 1, kernels._MANY_QUERIES, 4, requires_grad=True)
+    kernels.attention(q, q, v, None).sum().backward()
+    assert v.grad is not None
     layer, picture = nn.Conv2d(4, 4, 1).requires_grad_(False), image(4).requires_grad_()
     kernels.convolution_add_relu(layer, kernels.convolution(layer, picture, "relu"), picture * 2).sum().backward()
     assert picture.grad is not None
@@ -59,6 +64,22 @@ def test_operators_that_give_other_numbers_are_not_used(monkeypatch: pytest.Monk
     right = kernels._fast_linear
     monkeypatch.setattr(kernels, "_fast_linear", lambda *args: right(*args) + 1)
     assert not kernels._operators_work.__wrapped__(torch.float32)
+
+
+def test_whoever_tries_the_operators_gets_the_same_answer() -> None:
+    expected = kernels._operators_work.__wrapped__(torch.float32)
+    with torch.autocast("cpu", dtype=torch.bfloat16), torch.device("meta"):
+        assert kernels._operators_work.__wrapped__(torch.float32) == expected
+
+
+def test_only_what_a_processor_does_by_itself_is_a_gain(monkeypatch: pytest.MonkeyPatch) -> None:
+    cpu = torch.device("cpu")
+    monkeypatch.setattr("platform.machine", lambda: "x86_64")
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False, raising=False)
+    assert not kernels.gains_from(torch.bfloat16, cpu)
+    monkeypatch.delattr(torch.cpu, "_is_avx512_bf16_supported")
+    assert not kernels.gains_from(torch.bfloat16, cpu)
+    assert kernels.gains_from(torch.float16, torch.device("cuda"))
 
 
 def test_trying_the_operators_draws_no_random_number() -> None:
