@@ -219,14 +219,18 @@ def exact_inference(device: torch.device) -> Iterator[None]:
 def _without_tf32() -> Iterator[None]:
     matmul, convolution = torch.backends.cuda.matmul, torch.backends.cudnn
     if hasattr(matmul, "fp32_precision"):  # once a host has used these, reading the older switches is an error
-        switches, name, value = (matmul, convolution.conv), "fp32_precision", "ieee"  # type: ignore[attr-defined]
-    else:
-        switches, name, value = (matmul, convolution), "allow_tf32", False  # type: ignore[assignment]
-    before = [getattr(switch, name) for switch in switches]
+        was = matmul.fp32_precision, convolution.conv.fp32_precision  # type: ignore[attr-defined]
+        matmul.fp32_precision = convolution.conv.fp32_precision = "ieee"  # type: ignore[attr-defined]
+        try:
+            yield
+        finally:
+            matmul.fp32_precision, convolution.conv.fp32_precision = was  # type: ignore[attr-defined]
+        return
+    older = torch.get_float32_matmul_precision(), convolution.allow_tf32
+    torch.set_float32_matmul_precision("highest")
+    convolution.allow_tf32 = False
     try:
-        for switch in switches:
-            setattr(switch, name, value)
         yield
     finally:
-        for switch, was in zip(switches, before, strict=True):
-            setattr(switch, name, was)
+        torch.set_float32_matmul_precision(older[0])
+        convolution.allow_tf32 = older[1]
