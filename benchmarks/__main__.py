@@ -39,6 +39,8 @@ def main(arguments: list[str] | None = None) -> None:
         machine = machine_facts(given.device)
         tables = _measured(names, given, machine)
     print(_printed(tables, one_line(machine), given.markdown))
+    if given.quick:
+        print("a quick run: no figures to quote")
 
 
 def _measured(names: list[str], given: argparse.Namespace, machine: dict[str, Any]) -> list[Table]:

@@ -21,9 +21,10 @@ def tune_process(threads: int | None = None) -> None:
     """Makes this process keep freed memory for the next forward, and use as many threads as it has cores.
 
     By default glibc gives the large activations of every layer back to the system, which then clears their pages
-    anew for the next: a third of a forward's time. Kept instead, with large pages where the system offers them, the
-    process stays as large as its largest moment. ``threads`` is how many PyTorch uses, by default all cores, or
-    fewer in a container that may use only a share of them. Variables that are set in the environment are respected.
+    anew for the next: a third of the time of the official forward, an eighth of ours. Kept instead, with large pages
+    where the system offers them, the process stays as large as its largest moment. ``threads`` is how many PyTorch
+    uses, by default all cores, or fewer in a container that may use only a share of them. Variables that are set in
+    the environment are respected.
 
     Call it before torch is imported, which reads its part of the environment once. Elsewhere than on Linux with
     glibc only the number of threads is set.
