@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 from detr_attnviz.errors import OutputError
 
@@ -58,16 +59,16 @@ def whole(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def locked(path: Path, *, wait: bool) -> Iterator[None]:
+def locked(path: Path, *, wait: bool) -> Iterator[bool]:
     """Holds the lock file ``path`` while the block runs; the operating system frees it however its holder ends.
 
-    File systems without locks (some clusters') go without.
+    File systems without locks (some clusters') go without; the block is told whether it really holds one.
 
     Raises: BusyError when somebody else holds it and ``wait`` is False; OSError when it cannot be made.
     """
-    file = _acquire(path, wait)
+    file, is_real = _acquire(path, wait)
     try:
-        yield
+        yield is_real
     finally:
         with contextlib.suppress(OSError):  # Windows keeps a file that is open
             path.unlink()
@@ -104,16 +105,17 @@ def _reason_at(error: OSError, goal: Path) -> str:
     return reason_of(error)
 
 
-def _acquire(path: Path, wait: bool) -> int:
+def _acquire(path: Path, wait: bool) -> tuple[int, bool]:
+    """The open file, and whether it is really locked."""
     while True:
         file = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o644)
-        is_ours = _try_lock(file)
-        if is_ours and _is_still(file, path):
-            return file
+        lock = _try_lock(file)
+        if lock != "theirs" and _is_still(file, path):
+            return file, lock == "ours"
         os.close(file)
-        if not is_ours and not wait:
-            raise BusyError(f"{path} is held by another run")
-        if not is_ours:
+        if lock == "theirs":
+            if not wait:
+                raise BusyError(f"{path} is held by another run")
             time.sleep(POLL_S)
 
 
@@ -125,7 +127,7 @@ def _is_still(file: int, path: Path) -> bool:
         return False
 
 
-def _try_lock(file: int) -> bool:
+def _try_lock(file: int) -> Literal["ours", "theirs", "none here"]:
     try:
         if sys.platform == "win32":
             import msvcrt
@@ -137,8 +139,9 @@ def _try_lock(file: int) -> bool:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         if error.errno in _BUSY:
-            return False
-        if error.errno not in _NO_LOCKS_HERE:
-            os.close(file)
-            raise
-    return True
+            return "theirs"
+        if error.errno in _NO_LOCKS_HERE:
+            return "none here"
+        os.close(file)
+        raise
+    return "ours"

@@ -46,13 +46,14 @@ def test_readme_has_six_lines_of_python() -> None:
 
 
 @pytest.mark.parametrize(
-    "document", [
+    "document",
+    [
         "README.md",
         "checkpoints.md",
         "CONTRIBUTING.md",
         "samples/README.md",
         "benchmarks/README.md",
-    ]
+    ],
 )
 def test_links_lead_somewhere(document: str) -> None:
     folder = (ROOT / document).parent

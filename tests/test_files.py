@@ -1,5 +1,6 @@
 """Whole files or none, one holder at a time, and nothing left behind."""
 
+import errno
 import os
 import stat
 import subprocess
@@ -39,6 +40,19 @@ def test_lock_file_of_a_dead_holder_does_not_matter(tmp_path: Path) -> None:
     with locked(tmp_path / "lock", wait=True):
         pass
     assert not (tmp_path / "lock").exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="takes the locks of POSIX systems away")
+def test_who_goes_without_a_lock_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    with locked(tmp_path / "lock", wait=False) as is_real:
+        assert is_real
+    monkeypatch.setattr("fcntl.flock", refused)
+    with locked(tmp_path / "lock", wait=False) as first, locked(tmp_path / "lock", wait=False) as second:
+        assert (first, second) == (False, False)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_lock_of_another_process_ends_with_it(tmp_path: Path) -> None:

@@ -126,7 +126,7 @@ class Ours:
         if recorded:
             self.detector.forward(inputs)
             return
-        with exact_inference():
+        with exact_inference(self.detector.device):
             self.detector.family.forward(inputs)
 
     def _wait(self) -> None:

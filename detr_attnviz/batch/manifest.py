@@ -11,7 +11,7 @@ import json
 import os
 import re
 from collections.abc import Sequence
-from io import FileIO
+from io import BufferedReader, FileIO
 from pathlib import Path
 from types import TracebackType
 
@@ -46,7 +46,11 @@ class Manifest:
         except FileNotFoundError:
             pass
         except OSError as error:
+            self._close()
             raise OutputError(f"cannot read {path}: {reason_of(error)}") from error
+        except OutputError:
+            self._close()
+            raise
 
     def __enter__(self) -> "Manifest":
         return self
@@ -67,7 +71,8 @@ class Manifest:
         found = b""
         while len(found) < size and (more := self._reader.read(size - len(found))):
             found += more
-        return found
+        first = found[: found.find(b"\n") + 1]
+        return found if _parsed(first)[0] == picture else b""  # others may write here where there are no locks
 
     def rows(self, picture: str) -> list[Row]:
         """The same as data; empty when somebody has damaged them."""
@@ -140,7 +145,10 @@ class Manifest:
     def _scan(self) -> None:
         strange = 0
         picture, begin, parts, seen = "", 0, 0, 0  # the group that is being read
-        with self.path.open("rb") as file:
+        # Kept open for reading: offsets count in this file, also when another takes its name.
+        self._reader = self.path.open("rb", buffering=0)
+        file = BufferedReader(self._reader)
+        try:
             for line in file:
                 offset, self._whole = self._whole, self._whole + (len(line) if line.endswith(b"\n") else 0)
                 name, part, of = _parsed(line)
@@ -155,6 +163,8 @@ class Manifest:
                     picture, parts, seen = "", 0, 0
                 if picture and seen == parts:
                     self._keep(picture, begin, self._whole - begin)
+        finally:
+            file.detach()
         self._is_tidy = self._is_tidy and seen == parts
         if strange and not self._groups:
             raise OutputError(f"{self.path} is not a manifest of attnviz: move it away, or give another output folder")

@@ -8,12 +8,11 @@ so that their results equal the driver's own to the bit on processors of the sam
 Ray is an optional package, and imported only when a run asks for it.
 """
 
-import logging
 import math
 import os
 import pickle
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
@@ -27,6 +26,7 @@ from detr_attnviz.batch.exports import MadeFile
 from detr_attnviz.batch.images import Picture
 from detr_attnviz.batch.pipeline import Pipeline, fitting_workers
 from detr_attnviz.batch.plan import BatchSettings
+from detr_attnviz.batch.ray_cluster import cluster
 from detr_attnviz.batch.work import Job, Made, Work
 from detr_attnviz.detector import Detector, load
 from detr_attnviz.errors import AttnVizError, CheckpointError, ChoiceError, MissingExtraError
@@ -109,7 +109,7 @@ class RayEngine(Generic[File]):
         if not todo:
             yield from ((job, None) for job in found)
             return
-        with _cluster() as ray, closing(self._made(ray, todo)) as made:
+        with cluster() as ray, closing(self._made(ray, todo)) as made:
             for job in found:
                 yield job, None if job.is_done else self._kept(next(made))
             next(made, None)  # Ray tidies up at the end, and complains of a stop before
@@ -185,26 +185,3 @@ def _room(ray: Any, is_gpu: bool) -> tuple[int, int]:
     largest = max(int(node["Resources"].get("CPU", 1)) for node in ray.nodes() if node["Alive"])
     cores = min(torch.get_num_threads(), largest)
     return cores, max(1, everywhere // cores)
-
-
-@contextmanager
-def _cluster() -> Iterator[Any]:
-    """Ray, connected, keeping pictures in order and quiet; what was started or set here ends here."""
-    ray = import_module("ray")
-    data = import_module("ray.data")
-    was_there = ray.is_initialized()
-    if not was_there:
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # a run tells nobody that it ran
-        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
-        ray.init(log_to_driver=False, logging_level="ERROR", include_dashboard=False)
-    context, logger = data.DataContext.get_current(), logging.getLogger("ray.data")
-    was = context.enable_progress_bars, context.execution_options.preserve_order, logger.level
-    context.enable_progress_bars, context.execution_options.preserve_order = False, True
-    logger.setLevel(logging.ERROR)
-    try:
-        yield ray
-    finally:
-        context.enable_progress_bars, context.execution_options.preserve_order = was[:2]
-        logger.setLevel(was[2])
-        if not was_there:
-            ray.shutdown()

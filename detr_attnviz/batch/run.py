@@ -134,8 +134,8 @@ class _Run:
 
     def _place(self, job: Job, made: Made[_Kept]) -> Outcome:
         picture, about = job.picture, {**job.state, "remark": made.remark} if made.remark else job.state
+        self.manifest.take_back(picture.location)  # before anything that its lines speak of changes
         for file in made.files:
-            self.manifest.take_back(picture.location)  # before anything that its lines speak of changes
             self.folder.place(file.draft, file.name)
         self.folder.prune(picture.location, {file.name for file in made.files})
         self.manifest.put(picture.location, [{**f.row, **about} for f in made.files] or [{"file": None, **about}])
@@ -163,8 +163,10 @@ class _Run:
     def _fail(self, job: Job, message: str) -> Outcome:
         picture = job.picture
         # A picture that has gone (a drive not mounted?) takes none of its results with it.
-        has_gone = "picture_bytes" not in job.state and any(row.get("file") for row in job.known)
-        if not has_gone:
+        had_files = any(row.get("file") for row in job.known)
+        if "picture_bytes" in job.state or not had_files:
+            if had_files:
+                self.manifest.take_back(picture.location)
             self.folder.prune(picture.location, ())
             self.manifest.put(picture.location, [{"file": None, "error": message, **job.state}])
         return Outcome(picture, "failed", error=message)

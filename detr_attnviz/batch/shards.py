@@ -1,9 +1,9 @@
 """Shards: several runs, started by a job array, that share the pictures and one output folder.
 
-A shard notes its lines in a file of its own, below the hidden folder ``.attnviz``: ``2-of-4.part.jsonl``, which is
-called ``2-of-4.jsonl`` once it has come to its end. The last shard that leaves moves the lines of those that ended
-into ``manifest.jsonl``, which nobody else touches meanwhile. What a shard that was killed has noted waits there for
-the same shard to go on, or for a run without shards, which takes over everything first.
+A shard notes its lines in a file of its own below the hidden folder ``.attnviz``, such as ``2-of-4.jsonl``. Who comes
+in first moves the notes of all who are no longer at work into ``manifest.jsonl``, oldest first: what it notes itself
+from then on is newer, whatever pictures its share holds. The last that leaves does the same and puts the manifest in
+order. Where the file system has no locks nobody knows who is at work: there notes stay until a run without shards.
 """
 
 from collections.abc import Iterator
@@ -15,11 +15,11 @@ from pathlib import Path
 from detr_attnviz.batch.images import Picture
 from detr_attnviz.batch.manifest import Manifest
 from detr_attnviz.batch.names import MANIFEST
-from detr_attnviz.batch.write import WORK, OutputFolder, gate, is_in_use
-from detr_attnviz.errors import ChoiceError, OutputError
-from detr_attnviz.files import reason_of
+from detr_attnviz.batch.write import WORK, OutputFolder, at_work, gate, mark_of
+from detr_attnviz.errors import ChoiceError
 
-_PART, _ENDED = ".part.jsonl", ".jsonl"
+_MOST = 1_000_000
+_ANY_NOTES = "*-of-*.jsonl"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +35,8 @@ class Shard:
     def __post_init__(self) -> None:
         if not 1 <= self.number <= self.count:
             raise ChoiceError(f"no shard {self.number} of {self.count}: shards are 1/{self.count} to N/N, such as 2/4")
+        if self.count > _MOST:
+            raise ChoiceError(f"no shard {self.number} of {self.count}: there may be {_MOST:,} at most, such as 2/4")
 
     @classmethod
     def parse(cls, text: str) -> "Shard":
@@ -45,6 +47,8 @@ class Shard:
         number, slash, count = text.partition("/")
         if not (slash and number.isascii() and number.isdecimal() and count.isascii() and count.isdecimal()):
             raise ChoiceError(f"{text!r} is no shard: give I/N, the number of this one and of all, such as 2/4")
+        if len(count) > len(str(_MOST)) or len(number) > len(str(_MOST)):  # int() refuses thousands of digits
+            raise ChoiceError(f"no shard {text:.20}…: there may be {_MOST:,} at most, such as 2/4")
         return cls(int(number), int(count))
 
     @property
@@ -69,56 +73,52 @@ def opened(out: Path, shard: Shard | None) -> Iterator[tuple[OutputFolder, Manif
 
     Raises: OutputError when another run is writing there that may not at the same time, or when writing fails.
     """
-    if shard is None:
-        with OutputFolder(out) as folder:
-            _take_over(out, _notes(out))
-            with Manifest(out / MANIFEST) as manifest:
-                yield folder, manifest
-                manifest.finish(folder.draft())
-        return
-    part, ended = (out / WORK / (shard.mark + ending) for ending in (_PART, _ENDED))
-    with OutputFolder(out, shard.mark) as folder:
-        with gate(out):
-            _take_over(out, [path for path in _notes(out) if f"-of-{shard.count}." not in path.name])
-        _rename(ended, part)  # it came to its end before, and goes on
-        with Manifest(out / MANIFEST) as before, Manifest(part, before=before) as manifest:
+    mark = "" if shard is None else shard.mark
+    with OutputFolder(out, mark, settle=_settle) as folder, Manifest(out / MANIFEST) as manifest:
+        if shard is None:
             yield folder, manifest
-        _rename(part, ended)
-    _leave(out)
+            manifest.finish(folder.draft())
+        else:
+            with Manifest(out / WORK / f"{mark}.jsonl", before=manifest) as notes:
+                yield folder, notes
+    if shard is not None and folder.has_locks:
+        _leave(out)
+
+
+def _settle(folder: OutputFolder) -> None:
+    """Takes over what those have noted who are no longer at work."""
+    if folder.has_locks or not folder.mark:
+        notes = [path for path in _notes(folder.root) if mark_of(path) not in folder.others]
+        if notes:
+            _take_over(folder.root, notes, in_order=not folder.others)
 
 
 def _leave(out: Path) -> None:
-    """Moves the lines of shards that ended into the manifest, unless others are still at work."""
-    if not _notes(out):
+    """Moves all notes into the manifest and puts it in order, unless others are still at work."""
+    if not (out / MANIFEST).exists() and not any((out / WORK).glob(_ANY_NOTES)):
         return
     with gate(out):
-        if not is_in_use(out):
-            _take_over(out, [path for path in _notes(out) if not path.name.endswith(_PART)])
+        if not at_work(out):
+            _take_over(out, _notes(out), in_order=True)
     with suppress(OSError):  # somebody is there, or has something there to go on with
         (out / WORK).rmdir()
 
 
 def _notes(out: Path) -> list[Path]:
-    return sorted((out / WORK).glob(f"*-of-*{_ENDED}"))
+    """Oldest first."""
+    return sorted((out / WORK).glob(_ANY_NOTES), key=lambda path: path.stat().st_mtime_ns)
 
 
-def _take_over(out: Path, notes: list[Path]) -> None:
-    """Moves lines into the manifest; cut short at any moment, it can be done again."""
-    if not notes:
-        return
+def _take_over(out: Path, notes: list[Path], *, in_order: bool) -> None:
+    """Moves lines into the manifest; cut short at any moment, it can be done again.
+
+    While others read the manifest, lines may only be appended: ``in_order`` is False.
+    """
     with Manifest(out / MANIFEST) as manifest:
         for path in notes:
             with Manifest(path) as noted:
                 manifest.absorb(noted)
-        manifest.finish(out / WORK / "taken_over.draft")
+        if in_order:
+            manifest.finish(out / WORK / "taken_over.draft")
     for path in notes:
         path.unlink()
-
-
-def _rename(old: Path, new: Path) -> None:
-    try:
-        old.rename(new)
-    except FileNotFoundError:
-        pass  # it noted nothing
-    except OSError as error:
-        raise OutputError(f"cannot write {new}: {reason_of(error)}") from error

@@ -10,7 +10,7 @@ import contextlib
 import errno
 import itertools
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from types import TracebackType
 
@@ -24,15 +24,21 @@ WORK = ".attnviz"
 class OutputFolder:
     """``with OutputFolder(root) as folder``: ``root`` is made, and belongs to this run alone until the end.
 
-    With a ``mark`` such as "2-of-4" it is shared with runs whose marks have the same "-of-4".
-    A folder that was made and stayed empty goes again.
+    With a ``mark`` such as "2-of-4" it is shared with runs whose marks have the same "-of-4"; ``others`` are the
+    marks of those that were at work when this one came, known only where the file system ``has_locks``. ``settle`` is
+    called then, before anybody else can come. A folder that was made and stayed empty goes again.
 
     Raises: OutputError when another run holds it or it cannot be written.
     """
 
-    def __init__(self, root: Path, mark: str = "") -> None:
+    def __init__(
+        self, root: Path, mark: str = "", *, settle: Callable[["OutputFolder"], None] = lambda folder: None
+    ) -> None:
         self.root = root
-        self._mark = mark
+        self.mark = mark
+        self.has_locks = True
+        self.others: frozenset[str] = frozenset()
+        self._settle = settle
         self._prefix = f"{mark}." if mark else ""
         self._work = root / WORK
         self._counter = itertools.count()
@@ -43,10 +49,12 @@ class OutputFolder:
         self._made = [folder for folder in (self.root, *self.root.parents) if not os.path.exists(folder)]
         try:
             with gate(self.root):
-                hold(self._open, self._work / _lock_of(self._mark))
-                if is_in_use(self.root, beside=self._mark):
+                self.has_locks = hold(self._open, self._work / _lock_of(self.mark))
+                self.others = at_work(self.root, but=self.mark)
+                if not all(_are_kin(other, self.mark) for other in self.others):
                     raise OutputError(_busy(self.root))
-                self.sweep()
+                self._sweep_left_over()
+                self._settle(self)
         except BaseException:
             self._close()
             raise
@@ -102,12 +110,21 @@ class OutputFolder:
         return self._work / f"{self._prefix}{next(self._counter)}.draft"
 
     def sweep(self) -> None:
-        """Removes all drafts.
+        """Removes all drafts of this run.
 
         Raises: OutputError when one cannot be removed.
         """
         for left_over in self._work.glob(f"{self._prefix}*.draft"):
             self._remove(left_over)
+
+    def _sweep_left_over(self) -> None:
+        """Removes all drafts of runs that are no longer at work; without locks, of this one's mark only."""
+        if not self.has_locks:
+            self.sweep()
+            return
+        for draft in self._work.glob("*.draft"):
+            if mark_of(draft) not in self.others:
+                self._remove(draft)
 
     def has(self, name: str, size: int) -> bool:
         """Whether this file is there, with so many bytes."""
@@ -142,7 +159,9 @@ class OutputFolder:
 
 @contextlib.contextmanager
 def gate(out: Path) -> Iterator[None]:
-    """While the block runs, no run comes to or leaves an output folder; waits for its turn.
+    """While the block runs, no run comes into an output folder, and nobody else is inside the gate; waits for its turn.
+
+    A run that is at work goes on, and may come to its end meanwhile. Without locks it keeps nobody out.
 
     Raises: OutputError when nothing can be written there.
     """
@@ -151,21 +170,24 @@ def gate(out: Path) -> Iterator[None]:
         yield
 
 
-def is_in_use(out: Path, *, beside: str | None = None) -> bool:
-    """Whether runs are at work in an output folder that one with the mark ``beside`` may not work beside, or any.
+def at_work(out: Path, *, but: str | None = None) -> frozenset[str]:
+    """The marks of the runs at work in an output folder; of none where there are no locks.
 
-    To be asked inside the gate.
+    To be asked inside the gate; who holds a lock there itself leaves it out by ``but``.
     """
-    kin = "" if beside is None else beside.partition("-of-")[2]
-    for lock in (out / WORK).glob("*lock"):
-        may_stay = bool(kin) and lock.name.endswith(f"-of-{kin}.lock")
-        if not may_stay and (beside is None or lock.name != _lock_of(beside)) and _is_held(lock):
-            return True
-    return False
+    locks = (lock for lock in (out / WORK).glob("*lock") if but is None or lock.name != _lock_of(but))
+    return frozenset(mark_of(lock) for lock in locks if _is_held(lock))
 
 
-def hold(stack: contextlib.ExitStack, lock: Path, *, wait: bool = False) -> None:
+def mark_of(path: Path) -> str:
+    """The mark of the shard that a file in the hidden folder belongs to; another word for a file of a single run."""
+    return path.name.partition(".")[0]
+
+
+def hold(stack: contextlib.ExitStack, lock: Path, *, wait: bool = False) -> bool:
     """Keeps ``lock``, which lies in a folder of its own below the output folder, until ``stack`` closes.
+
+    Returns whether there are locks in this file system.
 
     Raises: OutputError when another run holds it, or it cannot be made.
     """
@@ -173,8 +195,7 @@ def hold(stack: contextlib.ExitStack, lock: Path, *, wait: bool = False) -> None
     while True:
         try:
             lock.parent.mkdir(parents=True, exist_ok=True)
-            stack.enter_context(locked(lock, wait=wait))
-            return
+            return stack.enter_context(locked(lock, wait=wait))
         except FileNotFoundError:
             continue  # the last holder has just tidied up
         except BusyError:
@@ -185,6 +206,11 @@ def hold(stack: contextlib.ExitStack, lock: Path, *, wait: bool = False) -> None
 
 def _lock_of(mark: str) -> str:
     return f"{mark}.lock" if mark else "lock"
+
+
+def _are_kin(mark: str, other: str) -> bool:
+    """Whether they are shards of as many, which may be at work at once."""
+    return "-of-" in mark and mark.partition("-of-")[2] == other.partition("-of-")[2]
 
 
 def _is_held(lock: Path) -> bool:

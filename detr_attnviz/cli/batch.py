@@ -1,27 +1,22 @@
 """`attnviz batch`: folders in, a tree of heat maps and a manifest out."""
 
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from detr_attnviz.cli import options as opt
+from detr_attnviz.cli.batch_report import print_as_json, print_report, progress
 from detr_attnviz.cli.grouped import grouped
-from detr_attnviz.cli.json_output import print_json
-from detr_attnviz.cli.messages import one_line, say
 from detr_attnviz.cli.rules import exports_of
 from detr_attnviz.cli.startup import foresee, swift_imports
-from detr_attnviz.errors import ChoiceError
+from detr_attnviz.errors import ChoiceError, MissingExtraError
 
 if TYPE_CHECKING:
-    from detr_attnviz.batch.report import BatchReport, OnProgress
     from detr_attnviz.batch.shards import Shard
 
-_FAILURES_SHOWN = 20
 _RUN = "Run"
 
 
@@ -83,6 +78,11 @@ class RunOptions:
         except ChoiceError as error:
             raise typer.BadParameter(f"--shard: {error}") from None
 
+    def check_engine(self) -> None:
+        """Raises: MissingExtraError when the engine is not installed."""
+        if self.engine == "ray" and find_spec("ray") is None:
+            raise MissingExtraError("--engine ray", "ray")
+
 
 @grouped
 def batch(
@@ -142,6 +142,7 @@ def batch(
 
     # What can be wrong without a model is told before a second goes into its import.
     drawing, share = style.drawing(), run.share()
+    run.check_engine()
     find_pictures(inputs, outside=output)
     foresee(model.checkpoint)
     with swift_imports():
@@ -151,7 +152,7 @@ def batch(
     request = show.request()
     settings = BatchSettings(request, drawing, exports_of(export), per, model.shortest_px, model.longest_px)
     detector = model.open(classes)
-    with _progress() as on_progress:
+    with progress() as on_progress:
         report = run_batch(
             detector,
             inputs,
@@ -166,82 +167,7 @@ def batch(
         )
     if as_json:
         about = {"shard": run.shard, "settings": settings.as_row(), "provenance": detector.provenance}
-        print_json({**_as_json(report, output), **about})
+        print_as_json(report, output, about)
     else:
-        _print(report, output, request.threshold)
+        print_report(report, output, request.threshold)
     raise typer.Exit(1 if report.failed else 0)
-
-
-@contextmanager
-def _progress() -> Iterator["OnProgress"]:
-    """A bar with pictures a second and the time left; after Ctrl-C, one line that says how to go on."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    console = Console(stderr=True)
-    columns = (MofNCompleteColumn(), BarColumn(), TextColumn("{task.fields[rate]}"), TimeRemainingColumn())
-    bar = Progress(*columns, console=console, transient=True)
-    task = bar.add_task("pictures", total=None, rate="")
-    started, done = time.monotonic(), 0
-    if console.is_terminal:
-        bar.start()
-
-    def show(report: "BatchReport", total: int | None) -> None:
-        nonlocal done
-        done = report.pictures
-        rate = (done - report.skipped) / max(time.monotonic() - started, 1e-9)
-        bar.update(task, completed=done, total=total, rate=f"{rate:.1f} images/s")
-
-    try:
-        yield show
-    except KeyboardInterrupt:
-        say(f"stopped after {_number(done, 'picture')}; the same command goes on from there")
-        raise typer.Exit(130) from None
-    finally:
-        if bar.live.is_started:  # stopping a bar that never ran prints an empty line
-            bar.stop()
-
-
-def _as_json(report: "BatchReport", output: Path) -> dict[str, Any]:
-    failures = [{"picture": one.picture.location, "error": one.error} for one in report.failures]
-    counts = {
-        name: getattr(report, name)
-        for name in ("pictures", "written", "skipped", "unsure", "replaced", "empty", "failed", "seconds")
-    }
-    return {"manifest": str(output / "manifest.jsonl"), **counts, "failures": failures}
-
-
-def _print(report: "BatchReport", output: Path, threshold: float) -> None:
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
-    console = Console(soft_wrap=True, highlight=False)
-    made = report.pictures - report.skipped
-    rate = f", {made / report.seconds:.1f} images/s" if made and report.seconds else ""
-    where = escape(one_line(str(output)))
-    wrote = f"wrote {_number(report.written, 'file')} to {where} in {report.seconds:.1f} s{rate}"
-    console.print(f"{_number(report.pictures, 'picture')}: {wrote}")
-    if report.skipped:
-        console.print(f"done before and left as they are: {_number(report.skipped, 'picture')}")
-    if report.replaced:
-        console.print(
-            f"{_number(report.replaced, 'file')} made with other settings made room for them (another -o keeps both)"
-        )
-    if report.unsure:
-        best = f"no detection reaches {threshold:g}, so the best were drawn instead (--fallback 0 leaves them out)"
-        console.print(f"in {_number(report.unsure, 'picture')} {best}")
-    if report.empty:
-        wanted = f"a score of {threshold:g} or more (--threshold), and the chosen --label if any"
-        console.print(f"nothing to show in {_number(report.empty, 'picture')}: no detection has {wanted}")
-    if report.failed:
-        table = Table("picture", "failed because", box=None, pad_edge=False)
-        for one in report.failures[:_FAILURES_SHOWN]:
-            table.add_row(escape(one_line(one.picture.location)), escape(one_line(one.error)))
-        console.print(table)
-        if report.failed > _FAILURES_SHOWN:
-            console.print(f"and {report.failed - _FAILURES_SHOWN} more; manifest.jsonl has them all")
-
-
-def _number(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

@@ -1,6 +1,7 @@
 """From pictures to maps: one by one or several in a forward, and a fault stays with its picture."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,11 +9,12 @@ import torch
 
 from detr_attnviz.batch.answers import Ready, answer, answers, read
 from detr_attnviz.batch.images import Picture
-from detr_attnviz.detector import Detector
+from detr_attnviz.detector import Detector, load
 from detr_attnviz.errors import ChoiceError, ImageError
 from detr_attnviz.explanation import Explanation
 from detr_attnviz.methods.request import Request
-from tests.tiny import write_picture
+from detr_attnviz.models import kernels
+from tests.tiny import drawn_picture, tiny_model, write_picture
 
 REQUEST = Request(queries=(3, 1))
 SIDES = (64, 96)
@@ -50,6 +52,39 @@ def test_several_in_a_forward_give_the_maps_of_each_alone(detector: Detector, tm
         assert together.image is one.image
         # a batched kernel may add up in another order
         np.testing.assert_allclose(together.maps, alone.maps, rtol=0, atol=1e-5)
+
+
+def test_several_in_the_forward_of_an_opened_checkpoint_give_the_maps_of_each_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.save({"model": tiny_model().state_dict()}, tmp_path / "tiny.pth")
+    opened = load(tmp_path / "tiny.pth", device="cpu", nheads=4)  # its forward is fused
+    mixed: list[int] = []
+    mix = kernels._mix
+
+    def seen(q: torch.Tensor, *others: Any) -> torch.Tensor:
+        mixed.append(len(q))
+        return mix(q, *others)
+
+    monkeypatch.setattr(kernels, "_mix", seen)
+    group = []
+    for number, color in enumerate(("red", "blue", "green")):
+        picture = Picture(tmp_path / f"{number}.png", f"{number}.png")
+        image = drawn_picture(512, 512)
+        image.paste(color, (64 * number, 100, 64 * number + 200, 400))
+        image.save(picture.path)
+        group.append(read(opened, picture, (512, 512), picture.location))
+    for request in (Request(queries=(3, 1)), Request(kind="encoder", points=((300, 200),))):
+        mixed.clear()
+        for one, together in zip(group, answers(opened, group, request), strict=True):
+            (alone,) = answers(opened, [one], request)
+            assert isinstance(alone, Explanation)
+            assert isinstance(together, Explanation)
+            assert (together.grid.rows, together.grid.cols) == (16, 16)
+            np.testing.assert_allclose(together.maps, alone.maps, rtol=0, atol=1e-5)
+        with torch.no_grad():
+            has_kernels = kernels._is_fast(torch.zeros(1), torch.zeros(1))
+        assert mixed == ([256] * 4 * 6 if has_kernels else [])  # head by head, three together and three alone
 
 
 def test_a_point_outside_one_picture_leaves_the_others_alone(detector: Detector, tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="forks and kills
 
 NAMES = tuple(f"{folder}{number}.png" for folder in ("", "sub/") for number in range(4))
 SETTINGS = BatchSettings(Request(threshold=0.0, top_k=5), exports=("overlay", "arrays"), shortest_px=64, longest_px=96)
+FILES_OF_ONE = 6  # of a picture
 
 
 @pytest.fixture
@@ -50,7 +51,12 @@ def alone(function: Callable[..., Any], *args: str) -> None:
 
 
 def forked(
-    photos: Path, out: Path, settings: BatchSettings, most_bytes: int | None = None, shard: str | None = None
+    photos: Path,
+    out: Path,
+    settings: BatchSettings,
+    most_bytes: int | None = None,
+    shard: str | None = None,
+    most_files: int | None = None,
 ) -> int:
     """The process id of a run that has just begun; it ends with 0, or with 3 for an OutputError."""
     from detr_attnviz.batch.run import run_batch
@@ -66,6 +72,8 @@ def forked(
             import resource
 
             resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, most_bytes))
+        if most_files is not None:
+            kill_itself_after(most_files)
         run_batch(detector, [photos], settings, out, shard=None if shard is None else Shard.parse(shard))
         os._exit(0)
     except OutputError as error:
@@ -74,6 +82,20 @@ def forked(
         os._exit(3)
     finally:
         os._exit(9)
+
+
+def kill_itself_after(most_files: int) -> None:
+    from detr_attnviz.batch.write import OutputFolder
+
+    place, placed = OutputFolder.place, []
+
+    def last(self: OutputFolder, draft: Path, name: str) -> None:
+        place(self, draft, name)
+        placed.append(name)
+        if len(placed) == most_files:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    OutputFolder.place = last  # type: ignore[method-assign]
 
 
 def finished(process: int) -> int:
@@ -110,23 +132,20 @@ def kill_and_resume(folder: str, count: str) -> list[dict[str, Any]]:
     return results
 
 
-def kill_shards_and_resume(folder: str, count: str) -> list[dict[str, Any]]:
+def kill_shards_and_resume(folder: str, *files: str) -> list[dict[str, Any]]:
+    """One of three is killed when it has put so many ``files`` in place."""
     photos, straight_out = Path(folder, "photos"), Path(folder, "straight")
-    started = time.monotonic()
     assert finished(forked(photos, straight_out, SETTINGS)) == 0
-    seconds = time.monotonic() - started
     straight = tree(straight_out)
-    moments = random.Random(5)
     results = []
-    for number in range(int(count)):
-        out = Path(folder, f"out{number}")
-        together = [forked(photos, out, SETTINGS, shard=f"{one}/3") for one in (1, 2, 3)]
-        time.sleep(moments.random() * seconds * 0.7)
-        os.kill(together[0], signal.SIGKILL)
-        codes = [finished(process) for process in together[1:]]
+    for count in files:
+        out = Path(folder, f"out{count}")
+        together = [forked(photos, out, SETTINGS, shard="1/3", most_files=int(count))]
+        together += [forked(photos, out, SETTINGS, shard=f"{one}/3") for one in (2, 3)]
+        codes = [finished(process) for process in together]
         is_whole = whole(out, straight)
-        together = [forked(photos, out, SETTINGS, shard=f"{one}/3") for one in (1, 2)]
-        codes += [finished(process) for process in together]
+        again = [forked(photos, out, SETTINGS, shard=f"{one}/3") for one in (1, 2)]
+        codes += [finished(process) for process in again]
         results.append({"codes": codes, "whole": is_whole, "same": tree(out) == straight})
     return results
 
@@ -154,8 +173,11 @@ def test_killed_at_random_moments_then_resumed_equals_an_undisturbed_run(folders
 
 
 def test_shards_at_the_same_time_one_of_them_killed_then_resumed_equal_a_single_run(folders: Path) -> None:
-    for result in in_a_process_of_its_own("kill_shards_and_resume", folders, 3):
-        assert result == {"codes": [0, 0, 0, 0], "whole": True, "same": True}
+    results = in_a_process_of_its_own("kill_shards_and_resume", folders, 1, FILES_OF_ONE, FILES_OF_ONE + 2)
+    for result in results:
+        assert result["codes"] == [-signal.SIGKILL, 0, 0, 0, 0]
+        assert result["whole"]
+        assert result["same"]
 
 
 def test_no_room_for_a_file_or_for_the_manifest_ends_the_run_with_one_line(folders: Path) -> None:

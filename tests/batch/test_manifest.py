@@ -133,6 +133,22 @@ def test_what_came_before_counts_where_nothing_newer_is_said(path: Path) -> None
         assert [row["file"] for row in manifest.rows("a.jpg")] == ["again"]
 
 
+def test_a_file_that_takes_its_place_does_not_shift_what_was_read(path: Path) -> None:
+    write(path, [("b.jpg", 2)])
+    with Manifest(path) as manifest:
+        write(path.with_name("newer"), [("a.jpg", 3), ("b.jpg", 1)])
+        path.with_name("newer").replace(path)
+        assert [row["file"] for row in manifest.rows("b.jpg")] == ["b.jpg/0", "b.jpg/1"]
+
+
+def test_lines_of_another_picture_are_never_given(path: Path) -> None:
+    write(path, [("a.jpg", 1), ("b.jpg", 1)])
+    with Manifest(path) as manifest:
+        lines = path.read_bytes().splitlines(keepends=True)
+        path.write_bytes(b"".join(reversed(lines)))
+        assert (manifest.rows("a.jpg"), manifest.lines("b.jpg")) == ([], b"")
+
+
 def test_a_newer_manifest_is_taken_over(path: Path) -> None:
     newer = path.with_name("newer")
     write(path, [("a.jpg", 2), ("b.jpg", 1), ("c.jpg", 1)])

@@ -200,6 +200,29 @@ def test_a_picture_that_has_gone_leaves_its_results(
     assert times(out) == before
 
 
+@pytest.mark.parametrize("reason", ["went bad", "nothing to show", "other files"])
+def test_cut_after_files_went_the_manifest_speaks_of_none_that_is_not_there(
+    run: Runner, out: Path, image_folder: Path, monkeypatch: pytest.MonkeyPatch, reason: str
+) -> None:
+    run()
+    changes: dict[str, Any] = {}
+    if reason == "went bad":
+        (image_folder / "a.jpg").write_bytes(b"bad")
+    else:
+        changes["request"] = Request(threshold=0.999, fallback=0) if reason == "nothing to show" else Request(layer=0)
+
+    def cut(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Manifest, "put", cut)
+    with pytest.raises(KeyboardInterrupt):
+        run(**changes)
+    with Manifest(out / "manifest.jsonl") as manifest:
+        counting = [row for name in PICTURES for row in manifest.rows(name)]
+    assert len(counting) == 9
+    assert all((out / row["file"]).stat().st_size == row["bytes"] for row in counting)
+
+
 def test_nothing_to_show_is_a_row_and_no_failure(run: Runner, out: Path) -> None:
     report = run(request=Request(threshold=1.0, fallback=0))
     assert (report.empty, report.failed, report.written) == (4, 0, 0)

@@ -1,7 +1,10 @@
 """Shards: equal shares, one folder for all, and the same folder in the end as of a single run."""
 
+import errno
+import os
+import sys
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +25,8 @@ from tests.batch.conftest import make_pictures, rows_in, times, tree
 NAMES = tuple(f"{folder}{number}.png" for folder in ("", "sub/") for number in range(4))
 SETTINGS = BatchSettings(Request(threshold=0.0, top_k=1), exports=("arrays",), shortest_px=32, longest_px=64)
 OTHERS = BatchSettings(Request(threshold=0.0, top_k=1, layer=0), exports=("arrays",), shortest_px=32, longest_px=64)
+NONE = ("", "2", "2/", "/4", "0/4", "5/4", "1/0", "-1/4", "1.5/4", "a/b", "1/4/2", "²/4")
+TOO_MANY = ("1/1000001", "1/99999999999999999999999", f"1/{'9' * 5000}", f"{'9' * 5000}/{'9' * 5000}")
 Runner = Callable[..., BatchReport]
 
 
@@ -62,10 +67,11 @@ def test_shares_are_equal_and_leave_nobody_out() -> None:
     assert Shard(4, 4).size(2) == 0
 
 
-@pytest.mark.parametrize("text", ["", "2", "2/", "/4", "0/4", "5/4", "1/0", "-1/4", "1.5/4", "a/b", "1/4/2", "²/4"])
+@pytest.mark.parametrize("text", [*NONE, *TOO_MANY], ids=lambda text: text[:9])
 def test_what_is_no_shard(text: str) -> None:
-    with pytest.raises(ChoiceError, match=r"no shard.*such as 2/4"):
+    with pytest.raises(ChoiceError, match=r"no shard.*such as 2/4") as caught:
         Shard.parse(text)
+    assert len(str(caught.value)) < 120
 
 
 @pytest.mark.parametrize("order", [("1/3", "2/3", "3/3"), ("3/3", "1/3", "2/3")])
@@ -80,8 +86,9 @@ def test_shards_one_after_the_other_equal_a_single_run(
 def test_shards_at_the_same_time_equal_a_single_run(run: Runner, out: Path, straight: dict[str, bytes]) -> None:
     with opened(out, Shard(3, 3)):
         run("1/3")
-        run("2/3")
         assert not (out / "manifest.jsonl").exists()
+        run("2/3")
+        assert len(rows_in(out)) == 3
         assert run("1/3").skipped == 3
     assert len(rows_in(out)) == 6
     run("3/3")
@@ -98,7 +105,7 @@ def test_a_shard_cut_short_goes_on(run: Runner, out: Path, straight: dict[str, b
     with pytest.raises(KeyboardInterrupt):
         run("1/2", most=2)
     run("2/2")
-    assert len(rows_in(out)) == 4
+    assert len(rows_in(out)) == 6
     assert run("1/2").skipped == 2
     assert tree(out) == straight
 
@@ -125,6 +132,52 @@ def test_a_shard_under_other_settings_replaces_its_share(run: Runner, out: Path,
     assert run("2/2", OTHERS).skipped == 1
     run(to=tmp_path / "others", settings=OTHERS)
     assert tree(out) == tree(tmp_path / "others")
+
+
+@pytest.mark.parametrize("kin_at_work", [False, True])
+def test_lines_of_a_picture_that_went_into_another_share_do_not_come_back(
+    run: Runner, out: Path, tmp_path: Path, kin_at_work: bool
+) -> None:
+    with opened(out, Shard(3, 3)) if kin_at_work else nullcontext():
+        with pytest.raises(KeyboardInterrupt):
+            run("2/3", most=1)  # has noted 1.png
+        make_pictures(tmp_path / "photos", ("0.bmp", "0.jpg"))  # puts 1.png into the share of 1/3
+        run("1/3", OTHERS)
+        run("2/3", OTHERS)
+    run("3/3", OTHERS)
+    run(to=tmp_path / "straight", settings=OTHERS)
+    assert tree(out) == tree(tmp_path / "straight")
+
+
+def test_of_two_notes_on_a_picture_the_newer_counts(out: Path) -> None:
+    for order in (("1-of-3", "2-of-3"), ("2-of-3", "1-of-3")):
+        with ExitStack() as stack:
+            stack.enter_context(opened(out, Shard(3, 3)))
+            for time_ns, mark in enumerate(order):
+                notes = out / ".attnviz" / f"{mark}.jsonl"
+                with Manifest(notes) as manifest:
+                    manifest.put("a.png", [{"file": mark}])
+                os.utime(notes, ns=(time_ns, time_ns))
+        assert [row["file"] for row in rows_in(out)] == [order[1]]
+
+
+def test_notes_of_shards_at_work_are_left_to_them(run: Runner, out: Path, straight: dict[str, bytes]) -> None:
+    with opened(out, Shard(1, 2)) as (_, manifest):
+        manifest.put("zzz.png", [{"file": None}])
+        run("2/2")
+        run("2/2")
+        assert (out / ".attnviz" / "1-of-2.jsonl").exists()
+        manifest.take_back("zzz.png")
+    run("1/2")
+    assert tree(out) == straight
+
+
+def test_drafts_of_a_killed_shard_go_also_when_the_number_changes(out: Path) -> None:
+    (out / ".attnviz").mkdir(parents=True)
+    for name in ("1-of-3.4.draft", "7.draft", "taken_over.draft", "2-of-2.1.draft"):
+        (out / ".attnviz" / name).write_bytes(b"half")
+    with opened(out, Shard(1, 2)):
+        assert not list(out.rglob("*.draft"))
 
 
 @pytest.mark.parametrize("step", ["absorb", "finish", "unlink"])
@@ -193,3 +246,30 @@ def test_a_finished_shard_changes_nothing_when_run_again(run: Runner, out: Path)
     before = times(out)
     assert run("1/2").skipped == 4
     assert times(out) == before
+
+
+@pytest.fixture
+def no_locks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file system that has none."""
+
+    def refused(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", refused)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="takes the locks of POSIX systems away")
+def test_without_locks_notes_and_drafts_wait_for_a_run_without_shards(
+    run: Runner, out: Path, straight: dict[str, bytes], no_locks: None
+) -> None:
+    with opened(out, Shard(1, 3)) as (folder, manifest):
+        draft = folder.keep("a.npz", b"x")
+        manifest.put("zzz.png", [{"file": None}])
+        run("2/3")
+        run("3/3")
+        assert draft.exists()
+        manifest.take_back("zzz.png")
+    run("1/3")
+    assert not (out / "manifest.jsonl").exists()
+    assert run().skipped == len(NAMES)
+    assert tree(out) == straight

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from detr_attnviz.batch.write import OutputFolder, is_in_use
+from detr_attnviz.batch.write import OutputFolder, at_work
 from detr_attnviz.errors import OutputError
 from tests.batch.conftest import tree
 
@@ -111,9 +111,9 @@ def test_marks_that_end_alike_may_write_at_once(tmp_path: Path) -> None:
         for other in ("", "1-of-2", "1-of-22", "1-of-1"):
             with pytest.raises(OutputError, match="another run is writing into"), OutputFolder(tmp_path, other):
                 pass
-        assert is_in_use(tmp_path)
+        assert at_work(tmp_path) == {"1-of-2", "2-of-2"}
         assert all(draft.exists() for draft in drafts)
-    assert not is_in_use(tmp_path)
+    assert not at_work(tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -121,5 +121,5 @@ def test_a_lock_that_nobody_holds_keeps_nobody_out(tmp_path: Path) -> None:
     (tmp_path / ".attnviz").mkdir()
     (tmp_path / ".attnviz" / "1-of-3.lock").touch()
     with OutputFolder(tmp_path):
-        assert is_in_use(tmp_path)
+        assert at_work(tmp_path)
     assert list(tmp_path.iterdir()) == []

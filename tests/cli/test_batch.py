@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from detr_attnviz.batch import ray_engine
 from detr_attnviz.batch.write import OutputFolder
 from tests.cli.conftest import Attnviz, Outcome
 from tests.tiny import write_picture
@@ -221,7 +220,7 @@ def test_shards_fill_one_folder(batch: Any, tmp_path: Path) -> None:
     assert {name: (tmp_path / "out" / name).read_bytes() for name in written(tmp_path / "out")} == straight
 
 
-@pytest.mark.parametrize("shard", ["0/4", "5/4", "two", "1/0", "3"])
+@pytest.mark.parametrize("shard", ["0/4", "5/4", "two", "1/0", "3", f"1/{'9' * 5000}"], ids=lambda shard: shard[:9])
 def test_a_shard_that_is_none_is_a_usage_error(batch: Any, tmp_path: Path, shard: str) -> None:
     outcome = batch("--shard", shard)
     assert outcome.code == 2
@@ -239,8 +238,8 @@ def test_workers_and_batch_size_leave_the_results_alone(batch: Any, tmp_path: Pa
 
 
 def test_ray_that_is_not_installed(batch: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ray_engine, "find_spec", lambda name: None)
-    outcome = batch("--engine", "ray")
+    monkeypatch.setattr("detr_attnviz.cli.batch.find_spec", lambda name: None)
+    outcome = batch("--engine", "ray", "-c", "nowhere.pth")  # told before the model is looked for
     assert outcome.code == 1
     assert '--engine ray needs an optional package: pip install "detr-attnviz[ray]"' in outcome.err
     assert not (tmp_path / "out").exists()
