@@ -34,7 +34,7 @@ class Shard:
 
     def __post_init__(self) -> None:
         if not 1 <= self.number <= self.count:
-            raise ChoiceError(f"no shard {self.number} of {self.count}: shards are 1/{self.count} to N/N, such as 2/4")
+            raise ChoiceError(f"no shard {self.number} of {self.count}: give I/N with I from 1 to N, such as 2/4")
         if self.count > _MOST:
             raise ChoiceError(f"no shard {self.number} of {self.count}: there may be {_MOST:,} at most, such as 2/4")
 

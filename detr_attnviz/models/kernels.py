@@ -75,8 +75,10 @@ def gains_from(dtype: torch.dtype, device: torch.device) -> bool:
         return not is_bf16 or torch.cuda.is_bf16_supported(including_emulation=False)
     if device.type == "mps":
         return not is_bf16 or torch.backends.mps.is_macos_or_newer(14, 0)
-    if device.type != "cpu" or not torch.backends.mkldnn.is_available():
-        return device.type != "cpu"
+    if device.type != "cpu":
+        return True
+    if not torch.backends.mkldnn.is_available():
+        return False
     if is_bf16 and platform.machine().lower() in ("x86_64", "amd64"):
         return _says_yes(torch.cpu, "_is_avx512_bf16_supported")  # oneDNN says yes where it emulates, too
     return _says_yes(torch.ops.mkldnn, f"_is_mkldnn_{'bf16' if is_bf16 else 'fp16'}_supported")
