@@ -15,7 +15,7 @@ from transformers import DetrForObjectDetection, DetrImageProcessor
 
 from benchmarks.peers.answers import BEST, Seen, pixel_boxes
 from benchmarks.peers.huggingface_weights import load_huggingface
-from benchmarks.peers.serving import Errand, Handlers, serve, stopwatch
+from benchmarks.peers.serving import Handlers, serve_or_run, stopwatch
 
 
 class HuggingFace:
@@ -92,16 +92,5 @@ def _maps(weights: Tensor, inputs: dict[str, Tensor]) -> Tensor:
     return maps
 
 
-def main() -> None:
-    peer = HuggingFace()
-    errand = Errand.given()
-    if errand is None:
-        serve(peer.handlers())
-        return
-    peer.load(errand.checkpoint, errand.device)
-    for picture in errand.pictures:
-        peer.overlays(str(picture), str(errand.out / picture.stem))
-
-
 if __name__ == "__main__":
-    main()
+    serve_or_run(HuggingFace())

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from benchmarks.peers.answers import BEST, Seen, pixel_boxes
 from benchmarks.peers.official_model import OfficialDetr, load_official
-from benchmarks.peers.serving import Errand, Handlers, serve, stopwatch
+from benchmarks.peers.serving import Handlers, serve_or_run, stopwatch
 
 
 class Official:
@@ -108,16 +108,5 @@ class Official:
             torch.cuda.synchronize()
 
 
-def main() -> None:
-    peer = Official()
-    errand = Errand.given()
-    if errand is None:
-        serve(peer.handlers())
-        return
-    peer.load(errand.checkpoint, errand.device)
-    for picture in errand.pictures:
-        peer.overlays(str(picture), str(errand.out / picture.stem))
-
-
 if __name__ == "__main__":
-    main()
+    serve_or_run(Official())

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 Handlers = Mapping[str, Callable[..., Any]]
 _PR_SET_PDEATHSIG = 1
@@ -72,3 +72,22 @@ class Errand:
     def pictures(self) -> list[Path]:
         """A picture, or the JPEGs of a folder in order."""
         return sorted(self.place.glob("*.jpg")) if self.place.is_dir() else [self.place]
+
+
+class Peer(Protocol):
+    """What a peer can be asked for, and what its script does."""
+
+    def handlers(self) -> Handlers: ...
+    def load(self, checkpoint: str, device: str) -> None: ...
+    def overlays(self, picture: str, out: str) -> Any: ...
+
+
+def serve_or_run(peer: Peer) -> None:
+    """A peer's script: the errand that the command line gives, or a worker without one."""
+    errand = Errand.given()
+    if errand is None:
+        serve(peer.handlers())
+        return
+    peer.load(errand.checkpoint, errand.device)
+    for picture in errand.pictures:
+        peer.overlays(str(picture), str(errand.out / picture.stem))
