@@ -7,7 +7,6 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import torch
 from PIL import Image
 
 from detr_attnviz.batch.faults import OF_A_PICTURE, check_points, of_this_picture
@@ -48,7 +47,7 @@ def read(detector: Detector, picture: Picture, sides_px: Sides, source: str) -> 
     image = read_picture(picture.path)
     shortest_px, longest_px = sides_px
     prepared = detector.prepare(image, shortest_px=shortest_px, longest_px=longest_px)
-    device = device_of(detector)
+    device = detector.device
     if device.type == "cuda":  # from pinned memory the device fetches by itself, while the host goes on
         sent = {name: value.pin_memory().to(device, non_blocking=True) for name, value in prepared.inputs.items()}
         prepared = replace(prepared, inputs=sent)
@@ -89,8 +88,3 @@ def _answer(trace: Trace, request: Request) -> Explanation | AttnVizError:
         return request.answer(trace)
     except OF_A_PICTURE as error:
         return of_this_picture(error)
-
-
-def device_of(detector: Detector) -> torch.device:
-    """Where the model is."""
-    return next(detector.sites[0].module.parameters()).device

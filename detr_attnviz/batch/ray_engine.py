@@ -21,7 +21,6 @@ from typing import Any, Generic, TypeVar
 
 import torch
 
-from detr_attnviz.batch.answers import device_of
 from detr_attnviz.batch.exports import MadeFile
 from detr_attnviz.batch.images import Picture
 from detr_attnviz.batch.pipeline import Pipeline, fitting_workers
@@ -63,7 +62,7 @@ class Recipe:
                 "checkpoint that every worker can read; save one and load it by its path"
             )
         _ = origin.sha256  # read once, here, and sent along
-        path, device = os.path.abspath(origin.path), device_of(detector).type
+        path, device = os.path.abspath(origin.path), detector.device.type
         return cls(path, origin, detector.class_names, device, torch.get_num_threads())
 
     def __call__(self) -> Detector:
@@ -122,7 +121,7 @@ class RayEngine(Generic[File]):
     def _made(self, ray: Any, pictures: list[Picture]) -> Generator[Made[MadeFile] | AttnVizError]:
         rows = [{"picture": pickle.dumps(_anywhere(picture))} for picture in pictures]
         block = max(_BLOCK, self._batch_size, math.ceil(len(rows) / _MOST_BLOCKS))
-        is_gpu = device_of(self._work.detector).type == "cuda"
+        is_gpu = self._work.detector.device.type == "cuda"
         cores, room = _room(ray, is_gpu)
         made = ray.data.from_items(rows, override_num_blocks=math.ceil(len(rows) / block)).map_batches(
             _Actor,

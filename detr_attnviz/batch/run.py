@@ -15,7 +15,6 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Literal
 
-from detr_attnviz.batch.answers import device_of
 from detr_attnviz.batch.exports import MadeFile
 from detr_attnviz.batch.faults import OF_A_PICTURE, of_this_picture
 from detr_attnviz.batch.images import Picture, find_pictures
@@ -80,7 +79,7 @@ def run_batch(
 
 def _engine(name: EngineName, work: Work["_Kept"], workers: int | None, batch_size: int | None) -> Engine["_Kept"]:
     """With what suits the machine where nothing is said."""
-    is_gpu = device_of(work.detector).type == "cuda"
+    is_gpu = work.detector.device.type == "cuda"
     together = batch_size or (_GPU_BATCH if is_gpu else 1)
     if name == "ray":
         from detr_attnviz.batch.ray_engine import RayEngine
