@@ -16,13 +16,17 @@ class AttentionCall:
 
     ``query`` is ``[batch heads queries dim]`` and ``key`` ``[batch heads tokens dim]``, not yet scaled;
     the map is ``softmax(scale · query keyᵀ + mask)``. ``mask`` is additive and broadcasts to
-    ``[batch heads queries tokens]``; ``None`` is no mask.
+    ``[batch heads queries tokens]``; ``None`` is no mask. For methods that ask what attention carries, not only
+    where it looks: ``value [batch heads tokens dim]`` is what the weights mix, and ``out [heads dim width]`` how each
+    head's result is written, ``value @ out[head]``.
     """
 
     query: "Tensor"
     key: "Tensor"
     scale: float
     mask: "Tensor | None" = None
+    value: "Tensor | None" = None
+    out: "Tensor | None" = None
 
 
 Reader = Callable[["nn.Module", tuple[Any, ...], Mapping[str, Any]], AttentionCall]

@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from detr_attnviz.errors import CaptureError, ChoiceError
-from detr_attnviz.recording.multihead import read_encoder_layer
 from detr_attnviz.recording.records import DenseRecord
 from detr_attnviz.sites import AttentionSite, Reader
 
@@ -78,6 +77,16 @@ def record(sites: Sequence[AttentionSite], *, copy: bool = False) -> Iterator[Re
         for site in sites:
             _watch(stack, site.module, site.read, _noter(records, (site.name,), copy, "last"))
         yield records
+
+
+@contextmanager
+def outputs(module: nn.Module | None) -> Iterator[list[Tensor]]:
+    """What ``module`` gives while the block runs, call by call."""
+    found: list[Tensor] = []
+    with ExitStack() as stack:
+        if module is not None:
+            stack.callback(module.register_forward_hook(lambda _, args, output: found.append(output)).remove)
+        yield found
 
 
 @contextmanager
@@ -186,7 +195,7 @@ def _wrap_layer(stack: ExitStack, layer: nn.TransformerEncoderLayer, attention: 
 
     def after_layer(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         if not was_called and type(layer).forward is nn.TransformerEncoderLayer.forward:
-            note(layer, args, kwargs, read_encoder_layer)
+            note(layer, args, kwargs, None)
 
     _Tap.add(stack, attention, _Listener(lambda: None, after_attention))
     _Tap.add(stack, layer, _Listener(before_layer, after_layer))

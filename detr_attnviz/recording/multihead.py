@@ -1,23 +1,42 @@
 """Reads a call of ``nn.MultiheadAttention``: whatever its options, as projected heads, scale and one mask.
 
-Follows torch.nn.functional.multi_head_attention_forward step by step, up to the softmax.
+Follows torch.nn.functional.multi_head_attention_forward step by step, up to the softmax; and, when asked, from the
+weights on to what is written. A call of ``nn.TransformerEncoderLayer`` is read as that of the attention inside, which
+its fused path skips.
 """
 
 import math
 from collections.abc import Callable, Mapping
 from inspect import signature
-from typing import Any, cast
+from typing import Any, Literal, NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from detr_attnviz.checkpoints.packed import projections_of
+from detr_attnviz.checkpoints.packed import per_head_out, projections_of
 from detr_attnviz.errors import CaptureError
 from detr_attnviz.sites import AttentionCall
 
 _FORWARD = signature(nn.MultiheadAttention.forward)
 _LAYER_FORWARD = signature(nn.TransformerEncoderLayer.forward)
+
+Part = Literal["q", "k", "v"]
+
+
+class Written(NamedTuple):
+    """What the weights mix, ``values [batch heads tokens dim]``, and how heads write it, ``out [heads dim width]``."""
+
+    values: Tensor
+    out: Tensor
+
+
+class Inputs(NamedTuple):
+    """What went into attention, each ``[batch tokens width]``."""
+
+    query: Tensor
+    key: Tensor
+    value: Tensor
 
 
 def read_multihead(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> AttentionCall:
@@ -27,7 +46,7 @@ def read_multihead(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str
     end, as they do in the module's own weights. Nested tensors are padded, and their padding masked; queries that
     are padding have rows all the same, which mean nothing.
     """
-    attention = cast(nn.MultiheadAttention, module)
+    attention, args, kwargs = _as_multihead(module, args, kwargs)
     options = arguments_of(args, kwargs)
     query, _ = _batch_first(options["query"], attention.batch_first)
     key, key_padding = _batch_first(options["key"], attention.batch_first)
@@ -38,7 +57,7 @@ def read_multihead(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str
         _padding_mask(options["key_padding_mask"], query_heads),
         _padding_mask(key_padding, query_heads),
     ]
-    key_heads, added = _extend(attention, key_heads)
+    key_heads, added = _extend(attention, key_heads, attention.bias_k)
     mask = _merge([None if mask is None else F.pad(mask, (0, added)) for mask in masks])
     if is_only_hint:
         # The fused path then ignores the mask's values and trusts the hint, over added tokens as well.
@@ -63,21 +82,52 @@ def arguments_of(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, 
     return {name: value for name, value in call.arguments.items() if name != "self"}
 
 
-def needed_by_multihead(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[tuple[Any, ...], Mapping[str, Any]]:
-    """The same call without its values: a map does not depend on them, so nobody needs to keep them."""
-    if "value" in kwargs:
-        return args, {**kwargs, "value": None}
-    return (*args[:2], None, *args[3:]), kwargs
+def only_as_value(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> int | None:
+    """The ``id`` of the tensor that is given as value and as nothing else: maps do not depend on it."""
+    if isinstance(module, nn.TransformerEncoderLayer):
+        return None
+    value = kwargs["value"] if "value" in kwargs else args[2] if len(args) > 2 else None
+    others = (*args[:2], *args[3:], *(given for name, given in kwargs.items() if name != "value"))
+    return None if value is None or any(given is value for given in others) else id(value)
 
 
-def read_encoder_layer(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> AttentionCall:
-    """The self-attention inside ``nn.TransformerEncoderLayer`` when its fused path skips the submodule."""
-    layer = cast(nn.TransformerEncoderLayer, module)
+def read_inputs(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Inputs:
+    """What the call worked on before any projection, batch first."""
+    attention, args, kwargs = _as_multihead(module, args, kwargs)
+    options = arguments_of(args, kwargs)
+    return Inputs(*(_batch_first(options[name], attention.batch_first)[0] for name in ("query", "key", "value")))
+
+
+def read_written(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Written:
+    """What the call's weights mix, with what ``add_bias_kv`` and ``add_zero_attn`` add, and how it is written."""
+    attention, _, _ = _as_multihead(module, args, kwargs)
+    values = project(module, read_inputs(module, args, kwargs).value, "v")
+    return Written(
+        _extend(attention, values, attention.bias_v)[0],
+        per_head_out(attention.out_proj.weight, attention.num_heads).transpose(1, 2),
+    )
+
+
+def project(module: nn.Module, x: Tensor, part: Part, bias: bool = True) -> Tensor:
+    """``x [batch tokens width]`` through Wq, Wk or Wv, with or without its bias: ``[batch heads tokens dim]``."""
+    attention = module.self_attn if isinstance(module, nn.TransformerEncoderLayer) else module
+    parts = projections_of(cast(nn.MultiheadAttention, attention))
+    number = "qkv".index(part)
+    weight = parts.weights[number]
+    projected = F.linear(x.to(weight.dtype), weight, parts[3 + number] if bias else None)
+    return projected.unflatten(-1, (attention.num_heads, -1)).transpose(1, 2)  # type: ignore[no-any-return]
+
+
+def _as_multihead(
+    module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> tuple[nn.MultiheadAttention, tuple[Any, ...], Mapping[str, Any]]:
+    if not isinstance(module, nn.TransformerEncoderLayer):
+        return cast(nn.MultiheadAttention, module), args, kwargs
     options = _LAYER_FORWARD.bind(module, *args, **kwargs).arguments
     x = options["src"]
-    x = layer.norm1(x) if layer.norm_first else x
+    x = module.norm1(x) if module.norm_first else x
     masks = {"attn_mask": options.get("src_mask"), "key_padding_mask": options.get("src_key_padding_mask")}
-    return read_multihead(layer.self_attn, (x, x, x), masks)
+    return module.self_attn, (x, x, x), masks
 
 
 def _batch_first(x: Tensor, is_batch_first: bool) -> tuple[Tensor, Tensor | None]:
@@ -101,14 +151,14 @@ def _project(attention: nn.MultiheadAttention, query: Tensor, key: Tensor) -> tu
     return queries, keys
 
 
-def _extend(attention: nn.MultiheadAttention, keys: Tensor) -> tuple[Tensor, int]:
-    batch, heads, tokens, dim = keys.shape
-    if attention.bias_k is not None:
-        bias = attention.bias_k.detach().to(keys).view(1, heads, 1, dim).expand(batch, -1, -1, -1)
-        keys = torch.cat((keys, bias), dim=2)
+def _extend(attention: nn.MultiheadAttention, x: Tensor, bias: Tensor | None) -> tuple[Tensor, int]:
+    """Keys or values with what the module's options add at their end, and how many tokens that is."""
+    batch, heads, tokens, dim = x.shape
+    if bias is not None:
+        x = torch.cat((x, bias.detach().to(x).view(1, heads, 1, dim).expand(batch, -1, -1, -1)), dim=2)
     if attention.add_zero_attn:
-        keys = torch.cat((keys, keys.new_zeros(batch, heads, 1, dim)), dim=2)
-    return keys, keys.shape[2] - tokens
+        x = torch.cat((x, x.new_zeros(batch, heads, 1, dim)), dim=2)
+    return x, x.shape[2] - tokens
 
 
 def _attention_mask(mask: Tensor | None, query: Tensor) -> Tensor | None:

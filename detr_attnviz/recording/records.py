@@ -4,19 +4,29 @@ A record keeps the inputs of the call; maps are ``softmax(q kᵀ / √dim + mask
 none of the ``queries × tokens`` weights exist until somebody wants them. Dropout is never part of a map.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from detr_attnviz.errors import CaptureError, ChoiceError
-from detr_attnviz.recording.multihead import needed_by_multihead, read_multihead
+from detr_attnviz.recording.multihead import (
+    Inputs,
+    Part,
+    Written,
+    only_as_value,
+    project,
+    read_inputs,
+    read_multihead,
+    read_written,
+)
 from detr_attnviz.sites import AttentionCall, Reader
 
+_Answer = TypeVar("_Answer")
 _COLUMN_CHUNK_VALUES = 16_000_000  # 64 MB of float32 while columns are gathered
 
 
@@ -70,18 +80,17 @@ class DenseRecord:
         read: Reader | None = None,
         copy: bool = True,
     ) -> None:
-        if read is None:
-            args, kwargs = needed_by_multihead(args, kwargs)
         self._inputs: dict[int, _Held] = {}
+        self._value_only = only_as_value(module, args, kwargs) if read is None else None
         self._args = tuple(self._keep(value, copy) for value in args)
         self._kwargs = {name: self._keep(value, copy) for name, value in kwargs.items()}
         self._parameters = {
             name: _Held.of(weight, copy)
             for name, weight in module.named_parameters()
-            if _NOT_FOR_MAPS.isdisjoint(name.split("."))
+            if _AFTER_ATTENTION.isdisjoint(name.split("."))
         }
         self._module = module
-        self._read = read or read_multihead
+        self._read = read
         self._autocast = _autocast_dtype(args, kwargs)
 
     def _keep(self, value: Any, copy: bool) -> Any:
@@ -98,23 +107,84 @@ class DenseRecord:
 
         Raises: CaptureError if inputs or weights were changed in place since and no copies were kept.
         """
-        self._check_unchanged()
-        reading = _Reading(self._module, self._read)
-        weights = {f"module.{name}": held.tensor for name, held in self._parameters.items()}
-        with torch.no_grad(), _same_autocast(self._autocast):
-            call: AttentionCall = torch.func.functional_call(reading, weights, (self._args, self._kwargs))
+        call = self._asked(self._read or read_multihead, self._args, self._kwargs, is_map=self._read is None)
         if call.query.dim() != 4 or call.key.dim() != 4:
             raise CaptureError(
                 f"the reader of {type(self._module).__name__} gave query {list(call.query.shape)} and key "
                 f"{list(call.key.shape)}: expected [batch heads queries dim] and [batch heads tokens dim]"
             )
-        dtype = torch.promote_types(call.query.dtype, torch.float32)
-        mask = None if call.mask is None else call.mask.to(dtype)
-        return AttentionCall(call.query.to(dtype), call.key.to(dtype), call.scale, mask)
+        mask, value, out = (None if part is None else _wide(part) for part in (call.mask, call.value, call.out))
+        return AttentionCall(_wide(call.query), _wide(call.key), call.scale, mask, value, out)
 
-    def _check_unchanged(self) -> None:
-        for what, held in (("what went into attention", self._inputs), ("its weights", self._parameters)):
-            if not all(tensor.is_unchanged for tensor in held.values()):
+    @cached_property
+    def inputs(self) -> Inputs:
+        """Query, key and value as they went in, each ``[batch tokens width]``: positions are already part of them.
+
+        Raises: CaptureError for attention of another class, whose reader gives projected ones only.
+        """
+        self._check_is_multihead("what went in")
+        return Inputs(*map(_wide, self._asked(read_inputs, self._args, self._kwargs)))
+
+    @property
+    def values(self) -> Float[Tensor, "batch heads tokens dim"]:
+        """What the weights mix: ``Wv x + bv``, head by head.
+
+        Raises: CaptureError when the site's reader does not give it.
+        """
+        return self._written.values
+
+    @property
+    def out(self) -> Float[Tensor, "heads dim width"]:
+        """How heads write: head ``h`` adds ``map @ values[h] @ out[h]`` to the module's output.
+
+        Raises: CaptureError when the site's reader does not give it.
+        """
+        return self._written.out
+
+    def project(self, x: Tensor, part: Part, *, bias: bool = True) -> Float[Tensor, "batch heads tokens dim"]:
+        """``x [batch tokens width]`` through this site's Wq, Wk or Wv, with or without the bias.
+
+        Raises: CaptureError for attention of another class.
+        """
+        self._check_is_multihead("single projections")
+        return _wide(self._asked(project, x, part, bias))
+
+    @cached_property
+    def _written(self) -> Written:
+        if self._read is None:
+            return Written(*map(_wide, self._asked(read_written, self._args, self._kwargs)))
+        if self.call.value is None or self.call.out is None:
+            raise CaptureError(
+                f"the reader of {type(self._module).__name__} does not say what attention carries: let it return "
+                "AttentionCall(…, value=[batch heads tokens dim], out=[heads dim width])"
+            )
+        return Written(self.call.value, self.call.out)
+
+    def _check_is_multihead(self, what: str) -> None:
+        if self._read is not None:
+            raise CaptureError(
+                f"{what} can be told of nn.MultiheadAttention only; "
+                f"{type(self._module).__name__} has a reader of its own"
+            )
+
+    def _asked(self, reader: Callable[..., _Answer], *given: Any, is_map: bool = False) -> _Answer:
+        """What ``reader`` makes of the module, as it was at the call, and ``given``.
+
+        Raises: CaptureError if what it needs (a map needs no values) was changed in place since and not copied.
+        """
+        self._check_unchanged(is_map)
+        weights = {f"module.{name}": held.tensor for name, held in self._parameters.items()}
+        reading = _Reading(self._module, reader)
+        with torch.no_grad(), _same_autocast(self._autocast):
+            return torch.func.functional_call(reading, weights, given)  # type: ignore[no-any-return]
+
+    def _check_unchanged(self, is_map: bool) -> None:
+        inputs = [held for key, held in self._inputs.items() if not (is_map and key == self._value_only)]
+        weights = [
+            held for name, held in self._parameters.items() if not is_map or _FOR_VALUES.isdisjoint(name.split("."))
+        ]
+        for what, needed in (("what went into attention", inputs), ("its weights", weights)):
+            if not all(tensor.is_unchanged for tensor in needed):
                 raise CaptureError(
                     f"{what} changed in place after the forward, and no copy was kept: ask for maps before the "
                     "change, or capture with copy=True"
@@ -199,28 +269,50 @@ class _PictureRecord(DenseRecord):
     @cached_property
     def call(self) -> AttentionCall:
         call = self._whole.call
-        own = checked(self._index, call.query.shape[0], "picture")
-        mask = call.mask if call.mask is None or call.mask.shape[0] == 1 else call.mask[own]
-        return AttentionCall(call.query[own], call.key[own], call.scale, mask)
+        mask = call.mask if call.mask is None or call.mask.shape[0] == 1 else call.mask[self._own]
+        value = call.value if call.value is None else call.value[self._own]
+        return AttentionCall(call.query[self._own], call.key[self._own], call.scale, mask, value, call.out)
+
+    @cached_property
+    def inputs(self) -> Inputs:
+        return Inputs(*(x[self._own] for x in self._whole.inputs))
+
+    def project(self, x: Tensor, part: Part, *, bias: bool = True) -> Float[Tensor, "batch heads tokens dim"]:
+        return self._whole.project(x, part, bias=bias)
+
+    @cached_property
+    def _written(self) -> Written:
+        values, out = self._whole._written
+        return Written(values[self._own], out)
+
+    @property
+    def _own(self) -> list[int]:
+        return checked(self._index, self._whole.batch, "picture")
 
     @property
     def nbytes(self) -> int:
         return self._whole.nbytes // self._whole.batch
 
 
-_NOT_FOR_MAPS = frozenset({"out_proj", "v_proj_weight", "bias_v", "linear1", "linear2", "norm2"})
+_AFTER_ATTENTION = frozenset({"linear1", "linear2", "norm2"})
+_FOR_VALUES = frozenset({"out_proj", "v_proj_weight", "bias_v"})
 
 
 class _Reading(nn.Module):
     """A reader as a module, so that ``functional_call`` can lend it the weights of the captured forward."""
 
-    def __init__(self, module: nn.Module, read: Reader) -> None:
+    def __init__(self, module: nn.Module, read: Callable[..., Any]) -> None:
         super().__init__()
         self.module = module
         self.read = read
 
-    def forward(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> AttentionCall:
-        return self.read(self.module, args, kwargs)
+    def forward(self, *given: Any) -> Any:
+        return self.read(self.module, *given)
+
+
+def _wide(x: Tensor) -> Tensor:
+    """``x`` in float32 or wider."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 def _autocast_dtype(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[str, torch.dtype] | None:

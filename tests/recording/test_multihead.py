@@ -128,6 +128,42 @@ def test_map_equals_the_modules_own_weights(case: Case) -> None:
     assert_close(found.sum(-1), torch.ones(found.shape[:-1]))
 
 
+@given(case=cases)
+@settings(max_examples=100, deadline=None)
+def test_map_times_values_through_out_is_what_the_module_gives(case: Case) -> None:
+    torch.manual_seed(case.seed)
+    module = module_of(case)
+    query, key, value = inputs_of(case, module)
+    masks = masks_of(case, case.queries, case.queries if case.sharing == "q is k is v" else case.tokens)
+    with torch.no_grad(), capture(module) as records:
+        output, _ = module(query, key, value, **masks)
+    record = records["MultiheadAttention"]
+    written = (record.map() @ record.values @ record.out).sum(1)  # [batch queries width]
+    if module.out_proj.bias is not None:
+        written = written + module.out_proj.bias
+    expected = output if case.batch == 0 or case.batch_first else output.transpose(0, 1)
+    assert_close(written.detach().squeeze(0) if case.batch == 0 else written.detach(), expected, atol=1e-5, rtol=1e-5)
+
+
+@given(case=cases)
+@settings(max_examples=50, deadline=None)
+def test_inputs_projected_are_the_calls_heads(case: Case) -> None:
+    torch.manual_seed(case.seed)
+    module = module_of(case)
+    query, key, value = inputs_of(case, module)
+    with torch.no_grad(), capture(module) as records:
+        module(query, key, value)
+    record = records["MultiheadAttention"]
+    tokens = record.inputs.key.shape[1]
+    assert_close(record.project(record.inputs.query, "q"), record.call.query)
+    assert_close(record.project(record.inputs.key, "k"), record.call.key[:, :, :tokens])
+    assert_close(record.project(record.inputs.value, "v"), record.values[:, :, :tokens])
+    if case.bias and module.in_proj_bias is not None:
+        offset = module.in_proj_bias.detach().chunk(3)[0].view(case.heads, 1, -1)
+        without = record.project(record.inputs.query, "q", bias=False)
+        assert_close(without + offset, record.call.query, atol=1e-5, rtol=1e-5)
+
+
 def test_map_by_hand() -> None:
     module = nn.MultiheadAttention(1, 1, bias=False)
     with torch.no_grad():

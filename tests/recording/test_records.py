@@ -1,14 +1,18 @@
 """Asking a record: chosen queries, heads and columns."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.testing import assert_close
 
-from detr_attnviz.errors import ChoiceError
+from detr_attnviz.errors import CaptureError, ChoiceError
 from detr_attnviz.recording import records as records_file
 from detr_attnviz.recording.hooks import capture
 from detr_attnviz.recording.records import DenseRecord
+from detr_attnviz.sites import AttentionCall
 
 
 @pytest.fixture
@@ -26,7 +30,7 @@ def test_sizes(masked_record: DenseRecord) -> None:
 
 
 def test_nbytes_counts_each_tensor_once(masked_record: DenseRecord) -> None:
-    assert masked_record.nbytes == 4 * (4 * 2 * 12 + 7 * 2 * 12 + 6 * 4 * 7)  # query, key and mask; no values
+    assert masked_record.nbytes == 4 * (4 * 2 * 12 + 7 * 2 * 12 + 6 * 4 * 7)  # query, key (which is value) and mask
 
 
 def test_chosen_queries_and_heads_are_parts_of_the_whole(masked_record: DenseRecord) -> None:
@@ -69,3 +73,58 @@ def test_empty_choices_and_batches() -> None:
     record = records["MultiheadAttention"]
     assert record.map().shape == (0, 3, 4, 7)
     assert record.columns([1], []).shape == (0, 0, 4, 1)
+
+
+def test_values_and_inputs_of_one_picture_of_a_batch() -> None:
+    module = nn.MultiheadAttention(12, 3, batch_first=True)
+    query, key = torch.randn(2, 4, 12), torch.randn(2, 7, 12)
+    with torch.no_grad(), capture(module) as records:
+        module(query, key, key + 1)
+    whole, second = records["MultiheadAttention"], records.picture(1)["MultiheadAttention"]
+    assert torch.equal(second.values, whole.values[1:])
+    assert torch.equal(second.out, whole.out)
+    assert all(torch.equal(own, all_[1:]) for own, all_ in zip(second.inputs, whole.inputs, strict=True))
+    assert torch.equal(second.project(key[1:], "k"), whole.call.key[1:])
+
+
+def test_values_changed_in_place_leave_maps_but_not_values() -> None:
+    module = nn.MultiheadAttention(12, 3)
+    query, key, value = torch.randn(4, 2, 12), torch.randn(7, 2, 12), torch.randn(7, 2, 12)
+    with torch.no_grad(), capture(module, copy=False) as records:
+        module(query, key, value)
+    value.zero_()
+    record = records["MultiheadAttention"]
+    assert record.map().shape == (2, 3, 4, 7)
+    with pytest.raises(CaptureError, match=r"what went into attention changed in place"):
+        _ = record.values
+
+
+def plain_reader(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> AttentionCall:
+    return AttentionCall(args[0][:, None], args[1][:, None], 1.0)
+
+
+def telling_reader(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> AttentionCall:
+    return AttentionCall(args[0][:, None], args[1][:, None], 1.0, value=args[1][:, None], out=torch.eye(4)[None])
+
+
+class Dot(nn.Module):
+    def forward(self, query: Tensor, key: Tensor) -> Tensor:
+        return (query @ key.mT).softmax(-1) @ key
+
+
+def test_a_reader_that_does_not_tell_of_values_is_named() -> None:
+    module, query, key = Dot(), torch.randn(1, 2, 4), torch.randn(1, 3, 4)
+    with torch.no_grad(), capture(module, readers={Dot: plain_reader}) as records:
+        module(query, key)
+    with pytest.raises(CaptureError, match=r"reader of Dot does not say what attention carries: .*value="):
+        _ = records["Dot"].values
+    with pytest.raises(CaptureError, match=r"nn.MultiheadAttention only; Dot has a reader of its own"):
+        _ = records["Dot"].inputs
+
+
+def test_a_reader_that_tells_of_values() -> None:
+    module, query, key = Dot(), torch.randn(1, 2, 4), torch.randn(1, 3, 4)
+    with torch.no_grad(), capture(module, readers={Dot: telling_reader}) as records:
+        output = module(query, key)
+    record = records["Dot"]
+    assert_close((record.map() @ record.values @ record.out)[:, 0], output)
