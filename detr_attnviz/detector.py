@@ -15,7 +15,8 @@ from detr_attnviz.errors import ChoiceError, ImageError
 from detr_attnviz.families.base import Family, Precision, Prediction, Prepared
 from detr_attnviz.families.open import ClassNames, OpenOptions, Source, Weights, default_source, open_family
 from detr_attnviz.pictures import read_picture
-from detr_attnviz.recording.hooks import Records, record
+from detr_attnviz.recording.hooks import Records, outputs, record
+from detr_attnviz.recording.tape import Place, Tape, taped
 from detr_attnviz.sites import AttentionSite
 from detr_attnviz.trace import Trace
 
@@ -132,6 +133,13 @@ class Detector:
             prediction = self.family.forward(inputs)
         return prediction, records
 
+    def tape(self, inputs: Mapping[str, Tensor], places: Sequence[Place]) -> tuple[Prediction, Records, Tape]:
+        """One forward with every site recorded, whose output has gradients back to the tensors at ``places``."""
+        with exact(self.device), taped(places) as tape:
+            with record(self.sites, copy=not self.family.holds_still) as records:
+                prediction = self.family.forward(inputs)
+        return prediction, records, tape
+
     def trace(
         self,
         image: str | Path | Image.Image,
@@ -166,14 +174,25 @@ class Detector:
         if not pictures:
             return ()
         inputs = _joined([prepared for _, prepared, _ in pictures])
-        prediction, records = self.forward(inputs)
+        with exact(self.device), outputs(self.family.projection()) as projected:
+            prediction, records = self.forward(inputs)
         own = [records] if len(pictures) == 1 else [records.picture(index) for index in range(len(pictures))]
         return tuple(
-            self._trace(picture, prediction.picture(index), own[index]) for index, picture in enumerate(pictures)
+            self._trace(picture, prediction.picture(index), own[index], [one[index : index + 1] for one in projected])
+            for index, picture in enumerate(pictures)
         )
 
-    def _trace(self, picture: tuple[Image.Image, Prepared, str], prediction: Prediction, records: Records) -> Trace:
+    def _trace(
+        self,
+        picture: tuple[Image.Image, Prepared, str],
+        prediction: Prediction,
+        records: Records,
+        projected: Sequence[Tensor],
+    ) -> Trace:
         image, prepared, source = picture
+        inputs = prepared.inputs
+        if len(projected) == 1:
+            inputs = self.family.resumed(inputs, projected[0].clone())
         return Trace(
             image=image,
             grid=prepared.grid,
@@ -183,6 +202,7 @@ class Detector:
             records=records,
             detector=self,
             prepared=prepared,
+            resumed=inputs,
             source=source,
         )
 
@@ -202,7 +222,14 @@ _one_at_a_time = RLock()
 
 @contextmanager
 def exact_inference(device: torch.device) -> Iterator[None]:
-    """Inference mode in true float32 on ``device``: a caller's autocast and CUDA's TF32 are off inside.
+    """``exact`` in inference mode."""
+    with exact(device), torch.inference_mode():
+        yield
+
+
+@contextmanager
+def exact(device: torch.device) -> Iterator[None]:
+    """True float32 on ``device``: a caller's autocast and CUDA's TF32 are off inside.
 
     One thread at a time: switches are the process's, and hooks hear whoever runs the module.
     """
@@ -210,7 +237,6 @@ def exact_inference(device: torch.device) -> Iterator[None]:
         _one_at_a_time,
         _without_tf32() if device.type == "cuda" else nullcontext(),
         torch.autocast(device.type, enabled=False),
-        torch.inference_mode(),
     ):
         yield
 

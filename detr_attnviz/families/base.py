@@ -18,6 +18,7 @@ from detr_attnviz.sites import AttentionSite
 if TYPE_CHECKING:
     import torch
     from PIL import Image
+    from torch import nn
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,15 @@ class Family(Protocol):
 
     def sites(self) -> tuple[AttentionSite, ...]:
         """Every place of attention, encoder first, in the order of the forward."""
+
+    def projection(self) -> "nn.Module | None":
+        """The convolution that takes the backbone's last features ``[B C rows cols]``, or None if none is known."""
+
+    def resumed(self, inputs: Mapping[str, Tensor], projected: Tensor) -> Mapping[str, Tensor]:
+        """Inputs of a forward that need not run the backbone again: ``projected`` is what ``projection`` gave before.
+
+        The same ``inputs`` for a model that can only start from the picture.
+        """
 
     def detections(self, prediction: Prediction, grid: Grid) -> tuple[Detection, ...]:
         """Every object query of a batch of one."""

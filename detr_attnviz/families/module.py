@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 _PLACE = re.compile(r"(?:^|\.)(encoder|decoder)\.layers\.(\d+)\.(self_attn|multihead_attn|cross_attn|encoder_attn)$")
+_PROJECTION = re.compile(r"(?:^|\.)(?:input_proj|input_projection)$")
 _PROBE_PX = 256
 
 
@@ -58,6 +59,13 @@ class ModuleFamily:
 
     def sites(self) -> tuple[AttentionSite, ...]:
         return self._sites
+
+    def projection(self) -> nn.Module | None:
+        found = [part for name, part in self.model.named_modules() if _PROJECTION.search(name)]
+        return found[0] if len(found) == 1 and isinstance(found[0], nn.Conv2d) else None
+
+    def resumed(self, inputs: Mapping[str, Tensor], projected: Tensor) -> Mapping[str, Tensor]:
+        return inputs
 
     def detections(self, prediction: Prediction, grid: Grid) -> tuple[Detection, ...]:
         return softmax_detections(prediction, grid, self.class_names)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from detr_attnviz.detections import Detection
 from detr_attnviz.errors import ChoiceError
@@ -78,6 +78,12 @@ class NativeFamily:
             for short, kind, attribute in _DECODER_SITES
         ]
         return (*encoder, *decoder)
+
+    def projection(self) -> nn.Module:
+        return self.model.input_proj
+
+    def resumed(self, inputs: Mapping[str, Tensor], projected: Tensor) -> Mapping[str, Tensor]:
+        return {**inputs, "features": projected}
 
     def detections(self, prediction: Prediction, grid: Grid) -> tuple[Detection, ...]:
         return softmax_detections(prediction, grid, self.class_names)

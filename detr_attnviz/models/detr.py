@@ -109,6 +109,10 @@ class Linear(nn.Linear):
     def relu(self, x: Tensor) -> Tensor:
         return F.relu_(self(x))
 
+    def feed(self, x: Tensor, second: "Linear") -> Tensor:
+        """Feed-forward: ``second(relu(self(x)))``."""
+        return second(self.relu(x))  # type: ignore[no-any-return]
+
 
 class EncoderLayer(nn.Module):
     """Self-attention over the cells, then feed-forward; positions join q and k only."""
@@ -134,7 +138,7 @@ class EncoderLayer(nn.Module):
         return self.self_attn(q, q, x, key_padding_mask=padding, need_weights=False)[0]  # type: ignore[no-any-return]
 
     def _feed(self, x: Tensor) -> Tensor:
-        return self.linear2(self.linear1.relu(x))  # type: ignore[no-any-return]
+        return self.linear1.feed(x, self.linear2)
 
 
 class DecoderLayer(nn.Module):
@@ -174,7 +178,7 @@ class DecoderLayer(nn.Module):
         )[0]
 
     def _feed(self, x: Tensor) -> Tensor:
-        return self.linear2(self.linear1.relu(x))  # type: ignore[no-any-return]
+        return self.linear1.feed(x, self.linear2)
 
 
 class Encoder(nn.Module):
@@ -265,7 +269,8 @@ class DETR(nn.Module):
     ``classes`` counts the class rows without the no-object row. ``notebook`` is the 50-line model of the
     official demo notebook: positions join the encoder's input, queries are the decoder's input, the encoder
     has a final norm. ``forward`` takes normalised images ``[B 3 H W]`` and, if some of them are padded,
-    ``is_padding [B H W]`` (True = padding).
+    ``is_padding [B H W]`` (True = padding); ``features [B D h w]`` are what an earlier forward's ``input_proj`` gave
+    for the same images, so that the backbone need not run again.
     """
 
     def __init__(
@@ -307,8 +312,16 @@ class DETR(nn.Module):
         )
         self.stride_px = backbone.stride_px
 
-    def forward(self, images: Tensor, is_padding: Tensor | None = None, *, all_layers: bool = False) -> DetrOutput:
-        features = self.input_proj(self.backbone[0](images))  # [B D h w]
+    def forward(
+        self,
+        images: Tensor,
+        is_padding: Tensor | None = None,
+        *,
+        features: Tensor | None = None,
+        all_layers: bool = False,
+    ) -> DetrOutput:
+        if features is None:
+            features = self.input_proj(self.backbone[0](images))  # [B D h w]
         batch, _, rows, cols = features.shape
         if is_padding is None:
             is_padding_cell = torch.zeros((batch, rows, cols), dtype=torch.bool, device=images.device)

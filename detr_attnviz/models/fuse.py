@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from detr_attnviz.errors import ChoiceError
-from detr_attnviz.models import kernels
+from detr_attnviz.models import kernels, taped
 from detr_attnviz.models.detr import DETR, Attention, Linear
 from detr_attnviz.models.resnet import Block, FrozenBatchNorm2d, ResNet
 
@@ -47,23 +47,26 @@ class FusedLinear(Linear):
     """The same layer on the faster kernel, its ReLU in the same pass."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return kernels.linear(x, self.weight, self.bias)
+        return taped.linear(x, self.weight, self.bias)
 
     def relu(self, x: Tensor) -> Tensor:
         return kernels.linear(x, self.weight, self.bias, "relu")
+
+    def feed(self, x: Tensor, second: Linear) -> Tensor:
+        return taped.feed(x, self, second)
 
 
 class FusedAttention(Attention):
     """The same attention, all its products on the faster kernel."""
 
     def project(self, x: Tensor, part: int) -> Tensor:
-        return kernels.linear(x, self.in_proj_weight.chunk(3)[part], self.in_proj_bias.chunk(3)[part])
+        return taped.linear(x, self.in_proj_weight.chunk(3)[part], self.in_proj_bias.chunk(3)[part])
 
     def mix(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
-        return kernels.attention(q, k, v, mask)
+        return taped.attention(q, k, v, mask)
 
     def join(self, mixed: Tensor) -> Tensor:
-        return kernels.linear(mixed, self.out_proj.weight, self.out_proj.bias)
+        return taped.linear(mixed, self.out_proj.weight, self.out_proj.bias)
 
 
 class FusedProjection(nn.Conv2d):

@@ -24,7 +24,7 @@ _BLOCK_WEIGHTS = 1 << 20  # 4 MB
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None, after: After = "none") -> Tensor:
     """``after(x weightᵀ + bias)``."""
     if _is_fast(x, weight):
-        return _fast_linear(x, weight, bias, after)
+        return fast_linear(x, weight, bias, after)
     y = F.linear(x, weight, bias)
     return F.relu_(y) if after == "relu" else y
 
@@ -51,7 +51,16 @@ def attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
     """
     if q.shape[2] < _MANY_QUERIES or not _is_fast(q, k):
         return F.scaled_dot_product_attention(q, k, v, mask, scale=1.0)
-    hidden = None if mask is None else torch.zeros_like(mask, dtype=q.dtype).masked_fill_(~mask, -torch.inf)
+    return mixed(q, k, v, hidden_by(mask, q))
+
+
+def hidden_by(mask: Tensor | None, like: Tensor) -> Tensor | None:
+    """What to add to logits so that nothing is seen where ``mask`` is False."""
+    return None if mask is None else torch.zeros_like(mask, dtype=like.dtype).masked_fill_(~mask, -torch.inf)
+
+
+def mixed(q: Tensor, k: Tensor, v: Tensor, hidden: Tensor | None) -> Tensor:
+    """``softmax(q kᵀ + hidden) v`` on oneDNN's kernel, without gradients; ``hidden`` is ``[B 1 1 tokens]``."""
     mixed = [
         _mix(q[picture, head], k[picture, head], v[picture, head], None if hidden is None else hidden[picture, 0])
         for picture in range(q.shape[0])
@@ -93,10 +102,14 @@ def _says_yes(home: object, name: str) -> bool:
 
 
 def _is_fast(x: Tensor, weight: Tensor) -> bool:
+    return not torch.is_grad_enabled() and can_take(x, weight)  # these operators have no gradients
+
+
+def can_take(x: Tensor, *others: Tensor) -> bool:
+    """Whether oneDNN's operators take these tensors, gradients apart."""
     return (
-        not torch.is_grad_enabled()  # these operators have no gradients
-        and x.device.type == "cpu"
-        and x.dtype is weight.dtype
+        x.device.type == "cpu"
+        and all(x.dtype is other.dtype for other in others)
         and x.dtype in (torch.float32, torch.bfloat16, torch.float16)
         and bool(torch.backends.mkldnn.enabled)
         and _operators_work(x.dtype)
@@ -108,13 +121,14 @@ def _mix(q: Tensor, k: Tensor, v: Tensor, hidden: Tensor | None) -> Tensor:
     k, v = k.contiguous(), v.t().contiguous()
     blocks = []
     for block in q.contiguous().split(max(1, _BLOCK_WEIGHTS // len(k))):
-        logits = _fast_linear(block, k, None, "none")
+        logits = fast_linear(block, k)
         weights = (logits if hidden is None else logits.add_(hidden)).softmax(-1)
-        blocks.append(_fast_linear(weights, v, None, "none"))
+        blocks.append(fast_linear(weights, v))
     return torch.cat(blocks)
 
 
-def _fast_linear(x: Tensor, weight: Tensor, bias: Tensor | None, after: After) -> Tensor:
+def fast_linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, after: After = "none") -> Tensor:
+    """``linear`` on oneDNN's operator, whose gradients nobody knows."""
     return torch.ops.mkldnn._linear_pointwise(x, weight, bias, after, [], "")  # type: ignore[no-any-return]
 
 
@@ -150,8 +164,8 @@ def _tried(dtype: torch.dtype) -> Iterator[tuple[Tensor, Tensor]]:
     x = torch.linspace(-2, 2, 16 * 4, dtype=dtype).view(1, 2, 2, 16).permute(0, 3, 1, 2)
     tokens = _rows(x)
     plain = F.linear(tokens.float(), weight.float(), bias.float())
-    yield _fast_linear(tokens, weight, bias, "none"), plain
-    yield _fast_linear(tokens, weight, bias, "relu"), plain.relu()
+    yield fast_linear(tokens, weight, bias), plain
+    yield fast_linear(tokens, weight, bias, "relu"), plain.relu()
     yield _rows(_fast_convolution(layer, x, "none")), plain
     yield _rows(_fast_convolution(layer, x, "relu")), plain.relu()
     yield _rows(_fast_convolution_add_relu(layer, x, x.clone())), (plain + tokens).relu()
