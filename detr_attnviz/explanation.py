@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 Kind = Literal["cross", "encoder", "decoder-self"]
 Direction = Literal["from", "to"]
+ATTENTION = "attention"
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,6 +25,11 @@ class Explanation:
     ``detections``) and "encoder" (one per entry of ``points``), and ``[queries all_queries]`` for
     "decoder-self": how much the chosen query takes from every query of ``everyone``.
     ``direction`` says for "encoder" whether the point looks ("from") or is looked at ("to").
+    ``layers`` are those that the maps come from, counted from 0; none for a method that reads no attention layer.
+    ``head`` is a head's number or how heads were joined, "" for a method that leaves no choice.
+    ``quantity`` is what a value is an amount of, "attention" when it is a share of a query's attention.
+    ``is_signed`` tells that values below zero mean something. A method that gives several maps a query names them in
+    ``terms``, one per map (``detections`` and ``points`` then repeat); ``shares`` has each term's part in the whole.
     ``provenance`` holds what pictures and manifests carry: checkpoint, hash, version, settings.
     """
 
@@ -32,9 +38,13 @@ class Explanation:
     maps: "NDArray[np.float32]"
     kind: Kind
     site: str
-    layer: int
+    layers: tuple[int, ...]
     head: str
     method: str
+    quantity: str = ATTENTION
+    is_signed: bool = False
+    terms: tuple[str, ...] = ()
+    shares: tuple[float, ...] = ()
     detections: tuple[Detection, ...] = ()
     points: tuple[tuple[float, float], ...] = ()
     direction: Direction = "from"

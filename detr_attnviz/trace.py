@@ -4,7 +4,7 @@ Maps and pictures are made from it without another forward. It keeps its detecto
 methods that need gradients.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -39,7 +39,8 @@ class Trace:
     """One picture's forward.
 
     ``logits [queries classes]`` and ``boxes [queries 4]`` (cxcywh in 0–1) are the raw output;
-    ``detections`` has one entry per query, in query order, with boxes in original pixels.
+    ``detections`` has one entry per query, in query order, with boxes in original pixels. ``resumed`` are inputs of
+    a further forward of the picture that, where the model can, starts behind its backbone.
     """
 
     image: Image.Image
@@ -50,6 +51,7 @@ class Trace:
     records: Records
     detector: "Detector" = field(repr=False)
     prepared: Prepared = field(repr=False)
+    resumed: Mapping[str, Tensor] = field(repr=False)
     source: str = ""
 
     @cached_property
@@ -104,14 +106,19 @@ class Trace:
                 raise ChoiceError("give either queries (cells) or points, not both")
             queries = [self.grid.token_at(x, y) for x, y in as_points(points)]
         maps = self._map(site, queries, heads, direction)
-        if kind == "decoder-self":
-            return maps
-        if maps.shape[-1] != self.grid.tokens:
+        return maps if kind == "decoder-self" else self.on_grid(site, maps)
+
+    def on_grid(self, site: str, values: Float[Tensor, "*leading tokens"]) -> Float[Tensor, "*leading rows cols"]:
+        """What a site says of every token, laid out as the picture's cells.
+
+        Raises: ChoiceError when there are more or fewer tokens than cells.
+        """
+        if values.shape[-1] != self.grid.tokens:
             raise ChoiceError(
-                f"{site} has {maps.shape[-1]} tokens, but the picture's grid is {self.grid.rows} × {self.grid.cols}: "
+                f"{site} has {values.shape[-1]} tokens, but the picture's grid is {self.grid.rows} × {self.grid.cols}: "
                 "use capture(module) and lay out the tokens yourself"
             )
-        return maps.view(*maps.shape[:2], self.grid.rows, self.grid.cols)
+        return values.view(*values.shape[:-1], self.grid.rows, self.grid.cols)
 
     def _map(
         self,

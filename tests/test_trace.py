@@ -87,6 +87,13 @@ def test_what_is_not_there_is_said(trace: Trace, site: str, options: dict[str, o
         trace.attention(site, **options)  # type: ignore[arg-type]
 
 
+def test_values_of_tokens_are_laid_out_as_cells(trace: Trace) -> None:
+    values = torch.arange(48.0).view(2, 24)
+    assert torch.equal(trace.on_grid("decoder.0.cross", values)[1, 3], torch.arange(42.0, 48.0))
+    with pytest.raises(ChoiceError, match=r"decoder.0.cross has 25 tokens, but the picture's grid is 4 × 6: use capt"):
+        trace.on_grid("decoder.0.cross", torch.zeros(25))
+
+
 def test_maps_need_no_second_forward(trace: Trace) -> None:
     trace.detector.family.forward = None  # type: ignore[method-assign, assignment]
     assert trace.attention("decoder.0.cross").shape == (4, 10, 4, 6)

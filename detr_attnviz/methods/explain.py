@@ -1,95 +1,161 @@
 """From a trace to an Explanation: the one call that every method is reached by."""
 
-from collections.abc import Sequence
-from typing import get_args
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from detr_attnviz.errors import ChoiceError
 from detr_attnviz.explanation import Direction, Explanation, Kind
-from detr_attnviz.methods.raw import Head, raw
+from detr_attnviz.methods.attn_gradcam import attn_gradcam
+from detr_attnviz.methods.catalogue import ALL, LAST, MEAN, RAW, Head, Layers, checked_facts
+from detr_attnviz.methods.decompose import TERMS, decompose
+from detr_attnviz.methods.gradcam import gradcam
+from detr_attnviz.methods.layers import ChosenSites, find_sites
+from detr_attnviz.methods.raw import raw
+from detr_attnviz.methods.relevance import relevance
+from detr_attnviz.methods.rollout import rollout
 from detr_attnviz.methods.select import FALLBACK, chosen_detections, select
-from detr_attnviz.sites import SiteKind
+from detr_attnviz.methods.value_norm import value_norm
 from detr_attnviz.trace import Point, Trace, as_points
 
-METHODS = ("raw",)
-_SITE_KINDS: dict[Kind, SiteKind] = {
-    "cross": "decoder-cross",
-    "encoder": "encoder-self",
-    "decoder-self": "decoder-self",
-}
+_T = TypeVar("_T")
 
 
 def explain(
     trace: Trace,
     *,
-    method: str = "raw",
+    method: str = RAW,
     kind: Kind = "cross",
-    layer: int = -1,
-    head: Head = "mean",
+    layer: Layers = LAST,
+    head: Head = MEAN,
     queries: int | Sequence[int] | None = None,
     points: Point | Sequence[Point] | None = None,
     direction: Direction = "from",
 ) -> Explanation:
     """Maps of chosen queries by one method, with the picture and where they came from.
 
-    ``kind`` is "cross" (object queries over the picture), "encoder" (cells over the picture, at ``points`` in
-    original pixels) or "decoder-self" (object queries over object queries). ``layer`` counts from 0, −1 is
-    the last. ``queries`` defaults to ``select(trace)``, or the three best when none is sure.
+    ``method`` is one of ``methods.catalogue.METHODS``, which says what each leaves to choose. ``kind`` is "cross"
+    (object queries over the picture), "encoder" (cells over the picture, at ``points`` in original pixels) or
+    "decoder-self" (object queries over object queries). ``layer`` counts from 0, −1 is the last; several numbers or
+    "all" give the mean of those layers. ``head`` is a head's number, "mean", "max" or "entropy-weighted". ``queries``
+    defaults to ``select(trace)``, or the three best when none is sure.
 
-    Raises: ChoiceError for a method, kind, layer, head, query or point that does not exist.
+    Raises: ChoiceError for a method, kind, layer, head, query or point that does not exist, that the method does not
+    leave to choose, or that this detector lacks.
     """
-    if method not in METHODS:
-        raise ChoiceError(f"no method {method!r}: methods are {', '.join(METHODS)}")
-    site, number = find_site(trace, kind, layer)
+    facts = checked_facts(method, kind, layer, head, direction)
     chosen, places = _targets(trace, kind, queries, points)
-    maps = raw(trace, site, head=head, queries=None if places else chosen, points=places or None, direction=direction)
+    detections = chosen_detections(trace, chosen)
+    sites = _BACKBONE if method == "gradcam" else find_sites(trace, kind, ALL if facts.layers == "none" else layer)
+    found = _METHODS[method](_Asked(trace, sites, head, chosen, places, direction))
+    maps_each = len(set(found.terms)) or 1
     return Explanation(
         image=trace.image,
         grid=trace.grid,
-        maps=maps.cpu().numpy().astype(np.float32, copy=False),
+        maps=found.maps.cpu().numpy().astype(np.float32, copy=False),
         kind=kind,
-        site=site,
-        layer=number,
-        head=str(head),
+        site=sites.name,
+        layers=sites.layers,
+        head=str(head) if facts.has_heads else "",
         method=method,
-        detections=chosen_detections(trace, chosen),
-        points=places,
+        quantity=facts.quantity,
+        is_signed=facts.is_signed,
+        terms=found.terms,
+        shares=found.shares,
+        detections=_repeated(detections, maps_each),
+        points=_repeated(places, maps_each),
         direction=direction,
         everyone=trace.detections if kind == "decoder-self" else (),
         provenance=trace.detector.provenance | ({"picture": trace.source} if trace.source else {}),
     )
 
 
+@dataclass(frozen=True)
+class _Asked:
+    """A question that the catalogue allows: of ``queries`` and ``points``, one is empty."""
+
+    trace: Trace
+    sites: ChosenSites
+    head: Head
+    queries: tuple[int, ...]
+    points: tuple[Point, ...]
+    direction: Direction
+
+
+@dataclass(frozen=True, eq=False)
+class _Found:
+    maps: Tensor
+    terms: tuple[str, ...] = ()
+    shares: tuple[float, ...] = ()
+
+
+_Run = Callable[[_Asked], _Found]
+
+
+def _of_layers(run: Callable[..., Tensor]) -> _Run:
+    """A method of any site, whose layers are averaged."""
+
+    def found(asked: _Asked) -> _Found:
+        queries, points = (None, asked.points) if asked.points else (asked.queries, None)
+        about = {"head": asked.head, "queries": queries, "points": points, "direction": asked.direction}
+        return _Found(run(asked.trace, asked.sites.names, **about))
+
+    return found
+
+
+def _of_queries(run: Callable[[Trace, Sequence[int]], Tensor]) -> _Run:
+    """A method of object queries that leaves nothing else to choose."""
+
+    def found(asked: _Asked) -> _Found:
+        grid = asked.trace.grid
+        return _Found(run(asked.trace, asked.queries) if asked.queries else torch.zeros(0, grid.rows, grid.cols))
+
+    return found
+
+
+def _attn_gradcam(asked: _Asked) -> _Found:
+    (layer,) = asked.sites.layers
+    return _of_queries(lambda trace, queries: attn_gradcam(trace, queries, layer=layer))(asked)
+
+
+def _decompose(asked: _Asked) -> _Found:
+    (site,) = asked.sites.names
+    queries = None if asked.points else asked.queries
+    found = decompose(asked.trace, site, head=asked.head, queries=queries, points=asked.points or None)
+    return _Found(found.maps, TERMS * (len(found.maps) // len(TERMS)), found.shares)
+
+
+_BACKBONE = ChosenSites("backbone")
+_METHODS: Mapping[str, _Run] = {
+    RAW: _of_layers(raw),
+    "rollout": _of_queries(rollout),
+    "attn-gradcam": _attn_gradcam,
+    "relevance": _of_queries(relevance),
+    "value-norm": _of_layers(value_norm),
+    "decompose": _decompose,
+    "gradcam": _of_queries(gradcam),
+}
+
+
 def _targets(
     trace: Trace, kind: Kind, queries: int | Sequence[int] | None, points: Point | Sequence[Point] | None
-) -> tuple[Sequence[int], tuple[Point, ...]]:
+) -> tuple[tuple[int, ...], tuple[Point, ...]]:
     """The object queries, or the places, that are to be explained: one of the two is empty."""
     if kind != "encoder":
         if points is not None:
             raise ChoiceError(f"points belong to kind 'encoder'; kind is {kind!r}")
         if queries is None:
             return select(trace, fallback=FALLBACK), ()
-        return ([queries] if isinstance(queries, int) else queries), ()
+        return ((queries,) if isinstance(queries, int) else tuple(queries)), ()
     places = as_points(points) if points is not None else ()
     if queries is not None or not places:
         raise ChoiceError("encoder self-attention is shown at points: give points=[(x, y), …] in original pixels")
     return (), places
 
 
-def find_site(trace: Trace, kind: Kind, layer: int) -> tuple[str, int]:
-    """(site name, layer counted from 0) of a kind's layer.
-
-    Raises: ChoiceError naming the kinds or the range of layers.
-    """
-    if kind not in get_args(Kind):
-        raise ChoiceError(f"no kind {kind!r}: kinds are {', '.join(get_args(Kind))}")
-    layers = [site for site in trace.detector.sites if site.kind == _SITE_KINDS[kind]]
-    if not -len(layers) <= layer < len(layers):
-        room = "encoder" if kind == "encoder" else "decoder"
-        if not layers:
-            raise ChoiceError(f"this checkpoint has no {room} attention of kind {kind}")
-        raise ChoiceError(
-            f"no layer {layer}: this checkpoint's {room} has {len(layers)} layers, 0–{len(layers) - 1} (−1 is the last)"
-        )
-    return layers[layer].name, layer % len(layers)
+def _repeated(items: Iterable[_T], times: int) -> tuple[_T, ...]:
+    return tuple(item for item in items for _ in range(times))

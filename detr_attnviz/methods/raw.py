@@ -1,44 +1,30 @@
-"""Attention as the model computed it, heads reduced by a named rule."""
+"""Attention as the model computed it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
+from jaxtyping import Float
 from torch import Tensor
 
-from detr_attnviz.errors import ChoiceError
 from detr_attnviz.explanation import Direction
+from detr_attnviz.methods.catalogue import MEAN, Head
+from detr_attnviz.methods.heads import Chosen, mean_of_layers
 from detr_attnviz.trace import Point, Trace
-
-Head = str | int
-
-REDUCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "mean": lambda maps: maps.mean(dim=0),
-    "max": lambda maps: maps.amax(dim=0),
-}
 
 
 def raw(
     trace: Trace,
-    site: str,
+    sites: str | Sequence[str],
     *,
-    head: Head = "mean",
+    head: Head = MEAN,
     queries: int | Sequence[int] | None = None,
     points: Point | Sequence[Point] | None = None,
     direction: Direction = "from",
-) -> Tensor:
-    """Maps ``[chosen rows cols]`` (decoder self-attention: ``[chosen all_queries]``) of one site.
+) -> Float[Tensor, "chosen *place"]:
+    """Maps ``[chosen rows cols]`` (decoder self-attention: ``[chosen all_queries]``) of one site, or several's mean.
 
-    ``head`` is a head's number, "mean" (maps still sum to 1) or "max" (the largest of the heads, cell by cell).
+    ``head`` is a head's number, "mean", "max" (the largest of the heads, cell by cell) or "entropy-weighted" (the mean
+    in which sharp heads count more, see ``heads.focus_of``). All but "max" still sum to 1.
 
     Raises: ChoiceError for a head, query, point or site that is not there.
     """
-    reduce, heads = _reduction(head)
-    return reduce(trace.attention(site, queries=queries, points=points, heads=heads, direction=direction))
-
-
-def _reduction(head: Head) -> tuple[Callable[[Tensor], Tensor], list[int] | None]:
-    text = str(head)
-    if text in REDUCTIONS:
-        return REDUCTIONS[text], None
-    if text.isdecimal():
-        return REDUCTIONS["mean"], [int(text)]
-    raise ChoiceError(f"head is {head!r}: it must be mean, max or a head's number")
+    return mean_of_layers(trace, sites, Chosen(head, queries, points, direction), lambda site, attention: attention)

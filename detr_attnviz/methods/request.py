@@ -3,8 +3,8 @@
 from dataclasses import dataclass, replace
 
 from detr_attnviz.explanation import Direction, Explanation, Kind
+from detr_attnviz.methods.catalogue import LAST, MEAN, RAW, Head, Layers, checked_facts
 from detr_attnviz.methods.explain import explain
-from detr_attnviz.methods.raw import Head
 from detr_attnviz.methods.select import FALLBACK, THRESHOLD, select
 from detr_attnviz.trace import Trace
 
@@ -15,12 +15,14 @@ class Request:
 
     ``queries`` names object queries outright; otherwise ``threshold``, ``labels`` and ``top_k`` select them,
     and the ``fallback`` best are taken when none passes. ``points`` are (x, y) in original pixels.
+
+    Raises: ChoiceError for what no model could answer by this method.
     """
 
     kind: Kind = "cross"
-    layer: int = -1
-    head: Head = "mean"
-    method: str = "raw"
+    layer: Layers = LAST
+    head: Head = MEAN
+    method: str = RAW
     queries: tuple[int, ...] = ()
     labels: tuple[str, ...] = ()
     top_k: int | None = None
@@ -28,6 +30,9 @@ class Request:
     points: tuple[tuple[float, float], ...] = ()
     direction: Direction = "from"
     fallback: int = FALLBACK
+
+    def __post_init__(self) -> None:
+        checked_facts(self.method, self.kind, self.layer, self.head, self.direction)
 
     def queries_of(self, trace: Trace) -> tuple[int, ...]:
         """The object queries that this request means in ``trace``, best first unless they were named."""
@@ -71,4 +76,5 @@ class Request:
             return f"{what} to show: lower --threshold ({self.threshold:g}), or give --fallback N to see the best"
         if all(detection.score >= self.threshold for detection in explanation.detections):
             return ""
-        return f"{what} reaches the threshold {self.threshold:g}: showing the {len(explanation)} best instead"
+        count = len({detection.index for detection in explanation.detections})
+        return f"{what} reaches the threshold {self.threshold:g}: showing the {count} best instead"

@@ -89,3 +89,15 @@ def test_request_names_the_labels_it_was_unsure_of(trace: Trace) -> None:
     assert birds.remark(birds.answer(trace)) == (
         "no detection of bird reaches the threshold 0.7: showing the 1 best instead"
     )
+
+
+def test_request_refuses_what_no_model_could_answer() -> None:
+    with pytest.raises(ChoiceError, match="rollout explains kind cross, not encoder"):
+        Request(method="rollout", kind="encoder", points=((1, 1),))
+    with pytest.raises(ChoiceError, match="layer is 'last'"):
+        Request(layer="last")  # type: ignore[arg-type]
+
+
+def test_request_of_several_maps_a_query_counts_queries(trace: Trace) -> None:
+    unsure = Request(method="decompose", threshold=0.95)
+    assert "showing the 3 best instead" in unsure.remark(unsure.answer(trace))

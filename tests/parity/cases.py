@@ -14,6 +14,8 @@ from tests.parity.seeded import seeded_state_dict
 
 FOLDER = Path(__file__).parent
 CASES = ("finetuned-r18", "r50", "r50-dc5", "r101-panoptic")
+RELEVANCE_CASES = ("finetuned-r18", "r50")
+"""Those with results of the authors' code of arXiv 2103.15679."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,12 @@ class Golden:
     name: str
     spec: dict[str, Any]
     arrays: dict[str, NDArray[Any]]
+
+    @property
+    def relevance(self) -> dict[str, NDArray[Any]]:
+        """``queries``, and ``relevance.Q``, ``attn_gradcam.Q``, ``rollout.Q``, ``raw.Q`` ``[tokens]`` for each."""
+        with np.load(FOLDER / f"{self.name}.relevance.npz") as arrays:
+            return dict(arrays)
 
     @property
     def picture(self) -> Path:

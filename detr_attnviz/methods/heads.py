@@ -1,0 +1,89 @@
+"""How the heads of a layer, and then several layers, become one map."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from math import log
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from detr_attnviz.explanation import Direction
+from detr_attnviz.methods.catalogue import MEAN, Head, head_number
+from detr_attnviz.recording.records import DenseRecord
+from detr_attnviz.trace import Point, Trace
+
+_CHUNK_VALUES = 16_000_000  # 64 MB of float32 while all rows of a site are gone through
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What is looked at in each layer: the object queries, or the points and which way; and how heads join."""
+
+    head: Head = MEAN
+    queries: int | Sequence[int] | None = None
+    points: Point | Sequence[Point] | None = None
+    direction: Direction = "from"
+
+    @property
+    def heads(self) -> list[int] | None:
+        """The heads needed, None for all.
+
+        Raises: ChoiceError for what is no head.
+        """
+        number = head_number(self.head)
+        return None if number is None else [number]
+
+
+def mean_of_layers(
+    trace: Trace, sites: str | Sequence[str], chosen: Chosen, weigh: Callable[[str, Tensor], Tensor]
+) -> Float[Tensor, "chosen *place"]:
+    """Heads are joined in each of ``sites``, and layers averaged.
+
+    ``weigh(site, attention)`` turns the attention ``[heads chosen *place]`` of the heads needed into what is shown.
+    """
+    names = (sites,) if isinstance(sites, str) else sites
+    return torch.stack([_joined(trace, name, chosen, weigh) for name in names]).mean(0)
+
+
+def focus_of(rows: Float[Tensor, "heads queries tokens"]) -> Float[Tensor, "heads queries"]:
+    """Weights of the heads, which sum to 1 for every query: the sharper a head's row, the more.
+
+    They are proportional to ``log(tokens) − entropy`` of the row, the distance from looking everywhere alike; heads
+    that all look everywhere alike count the same.
+    """
+    excess = (log(rows.shape[-1]) - torch.special.entr(rows).sum(-1)).clamp(min=0)
+    total = excess.sum(0)
+    return torch.where(total > 0, excess / total, 1 / len(rows))
+
+
+def all_rows_focus(record: DenseRecord) -> Float[Tensor, "heads queries"]:
+    """``focus_of`` every row of a site."""
+    return torch.cat([focus_of(rows) for _, rows in row_chunks(record)], dim=1)
+
+
+def row_chunks(record: DenseRecord) -> Iterator[tuple[slice, Tensor]]:
+    """All rows ``[heads queries tokens]`` of a site, so many queries at a time as memory stays small with."""
+    step = max(1, _CHUNK_VALUES // (record.heads * record.tokens))
+    for start in range(0, record.queries, step):
+        queries = range(start, min(start + step, record.queries))
+        yield slice(queries.start, queries.stop), record.map(queries)[0]
+
+
+def _joined(
+    trace: Trace, site: str, chosen: Chosen, weigh: Callable[[str, Tensor], Tensor]
+) -> Float[Tensor, "chosen *place"]:
+    attention = trace.attention(
+        site, queries=chosen.queries, points=chosen.points, heads=chosen.heads, direction=chosen.direction
+    )
+    values = weigh(site, attention)
+    if chosen.head == "max":
+        return values.amax(0)
+    if chosen.head != "entropy-weighted":
+        return values.mean(0)
+    if chosen.direction == "to":
+        # Column of the joined matrix: every cell weighs the heads by its own row, not by the column shown.
+        weights = all_rows_focus(trace.records[site]).unsqueeze(1)  # [heads 1 cells]
+    else:
+        weights = focus_of(attention.flatten(2)).unsqueeze(2)  # [heads chosen 1]
+    return (weights * values.flatten(2)).sum(0).view(values.shape[1:])

@@ -1,0 +1,117 @@
+"""Relevance: attention and its gradients, carried through every layer to the cells.
+
+Chefer, Gur and Wolf 2021, "Generic Attention-model Explainability for Interpreting Bi-Modal and Encoder-Decoder
+Transformers" (arXiv 2103.15679), section 3 for encoder-decoder models. R_ii, R_qq and R_qi say how much cells depend
+on cells, queries on queries, and queries on cells; only the rows that are asked for are ever computed.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from detr_attnviz.errors import ChoiceError
+from detr_attnviz.methods.gradients import (
+    most_at_once,
+    outputs_of,
+    rows_of,
+    sites_of,
+    taped_scores,
+)
+from detr_attnviz.methods.layers import records_of
+from detr_attnviz.recording.hooks import Records
+from detr_attnviz.sites import AttentionSite, SiteKind
+from detr_attnviz.trace import Trace
+
+
+def relevance(trace: Trace, queries: Sequence[int]) -> Float[Tensor, "queries rows cols"]:
+    """How much each query's class score rests on each cell; not negative, without a scale of its own.
+
+    Runs the picture forward once more and all queries backward together, as many as fit a gigabyte.
+
+    Raises: ChoiceError for a query that does not exist or a kind of attention that is missing; CaptureError when
+    gradients do not reach attention, or a site's reader does not tell what attention carries.
+    """
+    encoder, listening, looking = (_sites(trace, kind) for kind in ("encoder-self", "decoder-self", "decoder-cross"))
+    if len(listening) != len(looking):
+        raise ChoiceError(
+            "method relevance needs self- and cross-attention in every decoder layer: this detector has "
+            f"{len(listening)} of the one and {len(looking)} of the other"
+        )
+    taped = taped_scores(trace, queries, outputs_of([*encoder, *listening, *looking]))
+    kept = [taped.records[site.name] for site in encoder]
+    most = most_at_once(sum(4 * record.queries * record.tokens for record in kept))
+    rows = []
+    for first, gradients in taped.gradients(most):
+        effects = _Effects(taped.records, gradients)
+        some = list(queries[first : first + most])
+        rows.append(_through_encoder(_from_decoder(effects, listening, looking, some), effects, encoder))
+    return trace.on_grid(looking[-1].name, torch.cat(rows))
+
+
+def _sites(trace: Trace, kind: SiteKind) -> list[AttentionSite]:
+    """All sites of a kind, first layer first; ChoiceError when there are none."""
+    records_of(trace, kind, "relevance")
+    return sites_of(trace, kind)
+
+
+@dataclass(frozen=True)
+class _Effects:
+    """How attention weights worked on each score: eq. 5, Ā = mean over heads of (∇A ⊙ A)⁺, site by site."""
+
+    records: Records
+    gradients: Mapping[str, Tensor]
+
+    def at(self, site: AttentionSite) -> Float[Tensor, "scores queries tokens"]:
+        record, gradient = self.records[site.name], rows_of(self.gradients[site.name])
+        mixed = torch.einsum("snw,hdw->hsnd", gradient, record.out)  # how scores change with what each head mixed
+        total = gradient.new_zeros((len(gradient), record.queries, record.tokens))
+        change = torch.empty_like(total[0])
+        for head in range(record.heads):
+            weights, values = record.map(heads=head)[0, 0], record.values[0, head].T.contiguous()
+            for effect, of_score in zip(total, mixed[head], strict=True):
+                torch.mm(of_score, values, out=change)  # ∇A: no graph ever holds it, one score's at a time does
+                effect.addcmul_(change.relu_(), weights)  # as no weight is negative
+        return total.div_(record.heads)
+
+
+def _from_decoder(
+    effects: _Effects, listening: Sequence[AttentionSite], looking: Sequence[AttentionSite], queries: Sequence[int]
+) -> Float[Tensor, "scores tokens"]:
+    """Each score's own row of R_qi, before N(R_ii), which is the last factor of all that is added to it."""
+    others = cells = torch.zeros(())  # R_qq - I and R_qi
+    for listens, looks in zip(listening, looking, strict=True):
+        effect = effects.at(listens)
+        if others.dim():
+            others, cells = others + effect + effect @ others, cells + effect @ cells  # eq. 6 and 7, from old values
+        else:
+            others = effect
+        effect = effects.at(looks)
+        cells = cells + effect + _normalised(others).mT @ effect  # eq. 10
+    return cells[range(len(queries)), queries]
+
+
+def _through_encoder(
+    rows: Float[Tensor, "scores tokens"], effects: _Effects, encoder: Sequence[AttentionSite]
+) -> Float[Tensor, "scores tokens"]:
+    """``rows · N(R_ii)`` by vectors only: with D_l = R_ii - I after layer l, u D_l = u Ā_l + (u + u Ā_l) D_(l-1).
+
+    Neither the identity nor R_ii is ever subtracted from, so that small effects keep all their digits.
+    """
+    carried, layers = torch.zeros_like(rows), [effects.at(site) for site in encoder]
+    sums = torch.zeros_like(rows)
+    for effect in layers:
+        sums = sums + (effect @ (1 + sums)[..., None])[..., 0]
+    going = torch.where(sums > 0, rows / sums, 0)  # eq. 8 and 9: a zero row stays one
+    for effect in reversed(layers):
+        step = (going[:, None] @ effect)[:, 0]
+        carried, going = carried + step, going + step
+    return rows + carried
+
+
+def _normalised(beyond: Float[Tensor, "scores queries queries"]) -> Float[Tensor, "scores queries queries"]:
+    """``(R - I) / rowsum(R - I)`` of eq. 8 and 9, where a zero row stays one."""
+    sums = beyond.sum(-1, keepdim=True)
+    return torch.where(sums > 0, beyond / sums, 0)
