@@ -1,4 +1,4 @@
-"""The words of a picture: what is drawn, of whom, and in which range; all from the explanation, nothing invented."""
+"""The words of a panel: what is drawn, of whom, and in which range; all from the explanation, nothing invented."""
 
 import math
 from dataclasses import dataclass
@@ -8,38 +8,51 @@ from jaxtyping import Float
 
 from detr_attnviz.detections import Detection
 from detr_attnviz.drawing.text import ELLIPSIS, NO_BREAK, clean
-from detr_attnviz.explanation import Explanation
+from detr_attnviz.explanation import ATTENTION, Explanation
 
 STRONGEST = 5
 """So many of the others are drawn and named for decoder self-attention."""
 
+MINUS = "\N{MINUS SIGN}"
 _BRIEF = 24
-_ATTENTION_METHODS = ("raw", "rollout")
-_PICTURE_KEYS = ("picture", "image")
 
 
 @dataclass(frozen=True)
 class Caption:
-    """Words under a panel: a title whose ``tail`` is never shortened, and quieter lines."""
+    """Words under a panel: a title whose ``tail`` is never shortened, and quieter lines.
+
+    ``above`` stands over the row of panels that begins with this one.
+    """
 
     title: str
     tail: str = ""
     notes: tuple[str, ...] = ()
+    above: str = ""
 
 
 def caption(explanation: Explanation, index: int) -> Caption:
     """What panel ``index`` shows."""
     notes = [_range(explanation, explanation.maps[index])]
-    if explanation.kind == "encoder":
-        x, y = explanation.points[index]
-        place = f"({x:g}, {y:g})"
-        title = f"who attends to {place}" if explanation.direction == "to" else f"what {place} attends to"
-        return Caption(title, notes=tuple(note for note in notes if note))
-    detection = explanation.detections[index]
     if explanation.kind == "decoder-self":
-        notes.insert(0, _attends_to(explanation, index))
-    notes.insert(0, f"query {detection.index} · {_box(detection)}")
-    return Caption(name_of(detection), f" {score_of(detection)}", tuple(note for note in notes if note))
+        notes.insert(0, _takes_from(explanation, index))
+    notes = [note for note in notes if note]
+    if explanation.terms:
+        return Caption(explanation.terms[index], _share(explanation, index), tuple(notes), _whose(explanation, index))
+    if explanation.kind == "encoder":
+        return Caption(_at_point(explanation, index), notes=tuple(notes))
+    detection = explanation.detections[index]
+    who = f"query {detection.index} · {_box(detection)}"
+    return Caption(name_of(detection), f" {score_of(detection)}", (who, *notes))
+
+
+def maps_per_query(explanation: Explanation) -> int:
+    """How many maps in a row belong to one query or point."""
+    return len(set(explanation.terms)) or 1
+
+
+def has_sign(explanation: Explanation) -> bool:
+    """Whether values below zero are drawn as such; boxes of decoder self-attention have no colours for them."""
+    return explanation.is_signed and explanation.kind != "decoder-self"
 
 
 def name_of(detection: Detection) -> str:
@@ -52,40 +65,26 @@ def score_of(detection: Detection) -> str:
     return "<0.01" if detection.score < 0.005 else f"{detection.score:.2f}"
 
 
-def heading(explanation: Explanation) -> tuple[str, ...]:
-    """A title, and quieter lines: picture, site, method, checkpoint, and a "note" of the provenance."""
-    about = explanation.provenance
-    picture = next((about[key] for key in _PICTURE_KEYS if key in about), "")
-    checkpoint = f"{about.get('checkpoint', '')} {about.get('checkpoint_sha256', '')[:8]}".strip()
-    parts = [
-        picture.replace("\\", "/").rsplit("/", 1)[-1],
-        explanation.site,
-        f"method {explanation.method}" if explanation.method != "raw" else "",
-        f"checkpoint {checkpoint}" if checkpoint else "",
-    ]
-    lines = [_title(explanation), " · ".join(part for part in parts if part), about.get("note", "")]
-    return tuple(line for line in lines if line)
-
-
 def amount(explanation: Explanation, value: float) -> str:
-    """A map's value with its unit, in two digits: attention weights in percent, relevance as a plain number."""
+    """A map's value in two digits: shares of attention in percent, other quantities as plain numbers."""
     return f"{_two_digits(100 * value)}{NO_BREAK}%" if is_attention(explanation) else _two_digits(value)
 
 
 def is_attention(explanation: Explanation) -> bool:
     """Whether the map's values are shares of attention."""
-    return explanation.method in _ATTENTION_METHODS
+    return explanation.quantity == ATTENTION
 
 
 def unit(explanation: Explanation) -> str:
     """What a value of the map is a share or an amount of."""
-    if not is_attention(explanation):
-        return explanation.method if explanation.kind == "decoder-self" else f"{explanation.method} in one cell"
+    is_to = explanation.kind == "encoder" and explanation.direction == "to"
     if explanation.kind == "decoder-self":
-        return "of the query's attention"
-    if explanation.kind == "encoder" and explanation.direction == "to":
-        return "of one cell's attention"
-    return "of its attention in one cell"
+        return "of the query's attention" if is_attention(explanation) else explanation.quantity
+    if explanation.method == "value-norm":
+        return f"length written {'into' if is_to else 'by'} one cell"
+    if not is_attention(explanation):
+        return f"{explanation.quantity} in one cell"
+    return "of one cell's attention" if is_to else "of its attention in one cell"
 
 
 def others(explanation: Explanation, index: int) -> Float[np.ndarray, "all_queries"]:
@@ -104,40 +103,42 @@ def strongest(values: Float[np.ndarray, "all_queries"], count: int = STRONGEST) 
 
 def _two_digits(value: float) -> str:
     rounded = float(f"{value:.2g}")
-    if rounded == 0 or 10 <= abs(rounded) < 1e6:
-        return f"{rounded:.0f}"
-    if not 1e-4 <= abs(rounded) < 1e6:
-        return f"{rounded:.1e}"
-    return f"{rounded:.{1 - math.floor(math.log10(abs(rounded)))}f}"
-
-
-def _title(explanation: Explanation) -> str:
-    where = {"cross": "Decoder cross-attention", "encoder": "Encoder self-attention"}
-    name = where.get(explanation.kind, "Decoder self-attention")
-    if explanation.method != "raw":
-        name = f"{name.split(' ', 1)[0]}, {explanation.method}"
-    heads = {"mean": "mean of heads", "max": "maximum of heads"}.get(explanation.head, f"head {explanation.head}")
-    return f"{name}, layer {explanation.layer}, {heads}"
+    size = abs(rounded)
+    if size == 0 or 10 <= size < 1e6:
+        text = f"{size:.0f}"
+    elif not 1e-4 <= size < 1e6:
+        text = f"{size:.1e}"
+    else:
+        text = f"{size:.{1 - math.floor(math.log10(size))}f}"
+    return f"{MINUS}{text}" if rounded < 0 else text
 
 
 def _range(explanation: Explanation, values: Float[np.ndarray, "..."]) -> str:
-    holes = int((~np.isfinite(values)).sum())
     known = values[np.isfinite(values)]
-    parts = []
-    if known.size and not (known > 0).any():
-        parts.append("the map is zero everywhere" if not known.any() else "nothing is above zero")
-    elif known.size > 1 and known.min() == known.max():
-        where = unit(explanation).replace("in one cell", "in each cell")
-        parts.append(f"the same everywhere: {amount(explanation, float(known[0]))} {where}")
-    elif known.size and explanation.kind != "decoder-self":  # there the strongest are named with their shares
-        parts.append(f"peak {amount(explanation, float(known.max()))} {unit(explanation)}")
-    if known.size and known.min() < 0:
+    parts = [_extent(explanation, known)] if known.size else []
+    if known.size and known.min() < 0 and not has_sign(explanation):
         parts.append(f"{_cells(explanation, int((known < 0).sum()))} below zero, drawn as 0")
-    if holes:
+    if holes := values.size - known.size:
         kind = "NaN" if int(np.isnan(values).sum()) == holes else "NaN or infinite"
         seen = "" if explanation.kind == "decoder-self" else " (hatched)"
         parts.append(f"{_cells(explanation, holes)} {'is' if holes == 1 else 'are'} {kind}{seen}")
-    return ", ".join(parts)
+    return ", ".join(part for part in parts if part)
+
+
+def _extent(explanation: Explanation, known: Float[np.ndarray, "values"]) -> str:
+    low, high = float(known.min()), float(known.max())
+    if low == high == 0:
+        return "the map is zero everywhere"
+    if high <= 0 and not has_sign(explanation):
+        return "nothing is above zero"
+    if low == high and known.size > 1:
+        per_cell = unit(explanation).replace(" one cell", " each cell")
+        return f"the same everywhere: {amount(explanation, high)} {per_cell}"
+    if explanation.kind == "decoder-self":  # the strongest are named with their shares
+        return ""
+    if has_sign(explanation):
+        return f"{amount(explanation, low)} to {amount(explanation, high)} {unit(explanation)}"
+    return f"peak {amount(explanation, high)} {unit(explanation)}"
 
 
 def _cells(explanation: Explanation, count: int) -> str:
@@ -145,7 +146,7 @@ def _cells(explanation: Explanation, count: int) -> str:
     return f"{count} {one if count == 1 else many}"
 
 
-def _attends_to(explanation: Explanation, index: int) -> str:
+def _takes_from(explanation: Explanation, index: int) -> str:
     """Itself first, then the strongest others: number, name and score, so that a weak double is known as such."""
     chosen, values = explanation.detections[index], explanation.maps[index]
     itself = [float(values[token]) for token, one in enumerate(explanation.everyone) if one.index == chosen.index]
@@ -154,7 +155,32 @@ def _attends_to(explanation: Explanation, index: int) -> str:
         other = explanation.everyone[token]
         who = f"query {other.index} ({_brief(name_of(other))} {score_of(other)})"
         named.append(f"{who} {amount(explanation, float(values[token]))}")
-    return "attends to " + ", ".join(words.replace(" ", NO_BREAK) for words in named) if named else "attends to nobody"
+    verb = "attends to" if is_attention(explanation) else "takes from"
+    return f"{verb} {', '.join(words.replace(' ', NO_BREAK) for words in named) or 'nobody'}"
+
+
+def _at_point(explanation: Explanation, index: int) -> str:
+    x, y = explanation.points[index]
+    place = f"({x:g}, {y:g})"
+    if explanation.method == "value-norm":
+        return f"what {place} writes" if explanation.direction == "to" else f"what is written to {place}"
+    return f"who attends to {place}" if explanation.direction == "to" else f"what {place} attends to"
+
+
+def _whose(explanation: Explanation, index: int) -> str:
+    """The query or point of the row that begins with map ``index``; empty within a row."""
+    if index % maps_per_query(explanation):
+        return ""
+    if explanation.kind == "encoder":
+        return _at_point(explanation, index)
+    one = explanation.detections[index]
+    return f"{_brief(name_of(one))} {score_of(one)} · query {one.index} · {_box(one)}"
+
+
+def _share(explanation: Explanation, index: int) -> str:
+    if not explanation.shares or not math.isfinite(explanation.shares[index]):
+        return ""
+    return f" {_whole(100 * explanation.shares[index])}{NO_BREAK}%"
 
 
 def _brief(name: str) -> str:
@@ -168,4 +194,4 @@ def _box(detection: Detection) -> str:
 
 def _whole(place: float) -> str:
     text = f"{place:.0f}"
-    return "0" if text == "-0" else text.replace("-", "\N{MINUS SIGN}")
+    return "0" if text == "-0" else text.replace("-", MINUS)

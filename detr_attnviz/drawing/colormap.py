@@ -15,12 +15,19 @@ from jaxtyping import UInt8
 from detr_attnviz.errors import ChoiceError
 
 DEFAULT = "inferno"
+SIGNED_DEFAULT = "coolwarm"
+"""For maps with values below zero: its ends are seen on dark and on light pictures, its middle is grey."""
 
 # Per map: base64 of zlib of the differences along the table, one channel after the other.
 _PACKED = {
     "cividis": (
         "eNqVUgcOgCAMbKsv8T/+/zdURqULYjxu4YixCrDGeR4VVIGNfTWKmVTAqoNPF7C7+ydov6dYaDq197z6c8GwCrT60/HC"
         "z83ywL4m+RJt4TnTZMEO5x7fd0gc5R/gac5j7cBUUR1VI9D0DHbJXoZic70mFLMowtJYuA7gAQ1yRBw="
+    ),
+    "coolwarm": (
+        "eNp9kusRxCAIhIGyUsMVfX0Z9RR5ic7Bsmsy+cE35kEknEVqaQ5dM790baPuGQrEAZcAxKZmSXQLFbdLLFbzYVl/kIhkPFieGihP"
+        "Ge9GIzwG421EuDDC/n+2l9V56wiwNMxGPVZdM1XrmFZe7vI1pnB/AYgg0GwwiiG3YtXhvJgbWutGdWFKx+O8fZTaY5P/BeqjfquC"
+        "Uuw="
     ),
     "inferno": (
         "eNqNUtEWhSAIA/H+/x9bB8YIfLo4RqYuwEREHeoIW/DFsW5v6PT3iwo5vsBvhzOXSkzgQkLijvBpDzzAARJBvSG/MEu5"

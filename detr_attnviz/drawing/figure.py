@@ -1,15 +1,16 @@
-"""Figures for print: attention weights as matrices, with their heads' norms. Matplotlib's only home.
+"""Figures for print: attention weights as matrices, with their heads' norms; and how any figure is written.
 
 Nothing touches pyplot's global state: figures draw on their own Agg canvas.
 """
 
+import io
 import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
-from matplotlib import colormaps
+from matplotlib import colormaps, rc_context
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
@@ -18,7 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from detr_attnviz.errors import OutputError
-from detr_attnviz.files import whole
+from detr_attnviz.files import write_atomically
 
 PARTS = ("q", "k", "v", "out")
 MOST_ROWS = 8
@@ -31,9 +32,13 @@ _BETWEEN_INCHES = 0.26
 _NUMBERED_INCHES = 0.09
 """Heads at least this high are numbered."""
 
-_INK = "#222222"
-_FAINT = "#777777"
+INK = "#222222"
+FAINT = "#777777"
 _NOT_FINITE = "#1fa22e"
+_TIMELESS: dict[str, dict[str, Any]] = {
+    "svg": {"Date": None},
+    "pdf": {"CreationDate": None},
+}
 
 
 class Panel(Protocol):
@@ -83,7 +88,7 @@ def weights_figure(panels: Sequence[Panel], *, title: str = "") -> Figure:
     top = 1 - (0.58 + (0.3 if title else 0.0)) / size[1]
     bottom = 0.72 / size[1]
     if title:
-        figure.text(0.5, 1 - 0.22 / size[1], title, ha="center", va="center", fontsize=10, color=_INK)
+        figure.text(0.5, 1 - 0.22 / size[1], title, ha="center", va="center", fontsize=10, color=INK)
     for number, column in enumerate(columns):
         start = (width - size[0]) / 2 + _MARGIN_INCHES + number * (cell + _BETWEEN_INCHES)
         left, right = (start + _LABEL_INCHES) / width, (start + _LABEL_INCHES + wide) / width
@@ -102,8 +107,16 @@ def save_figure(figure: Figure, path: str | Path) -> None:
     formats = figure.canvas.get_supported_filetypes()
     if path.suffix[1:].lower() not in formats:
         raise OutputError(f"{path}: cannot draw to {path.suffix or 'a name without suffix'}; use .png, .pdf or .svg")
-    with whole(path) as draft:
-        figure.savefig(draft, format=path.suffix[1:].lower())
+    write_atomically(path, figure_bytes(figure, path.suffix[1:].lower()))
+
+
+def figure_bytes(figure: Figure, kind: str) -> bytes:
+    """The figure as a file of this kind; for png, pdf and svg the same bytes for the same figure."""
+    buffer = io.BytesIO()
+    # A number of its own for every SVG, and the hour, would make two runs' files differ.
+    with rc_context({"svg.hashsalt": "attnviz"}):
+        figure.savefig(buffer, format=kind, metadata=_TIMELESS.get(kind))
+    return buffer.getvalue()
 
 
 def _columns(panels: Sequence[Panel]) -> list[list[Panel]]:
@@ -164,13 +177,13 @@ def _draw_column(
         for axis, matrix, name in zip(axes, (panel.q, panel.k, panel.v), "qkv", strict=False):
             _draw_matrix(axis, matrix, panel.head_norms, weights)
             if row == 0:
-                axis.set_title(f"$W_{name}$", fontsize=9, color=_INK, pad=3)
+                axis.set_title(f"$W_{name}$", fontsize=9, color=INK, pad=3)
         if norms:
             _draw_norms(axes[3], panel.head_norms, norms, is_first=row == 0)
-        axes[0].set_ylabel(panel.title, fontsize=8, color=_INK, labelpad=4)
+        axes[0].set_ylabel(panel.title, fontsize=8, color=INK, labelpad=4)
     middle = left + (right - left) * 0.5
     height = figure.get_size_inches()[1]
-    figure.text(middle, top + 0.27 / height, column[0].group, ha="center", va="bottom", fontsize=9.5, color=_INK)
+    figure.text(middle, top + 0.27 / height, column[0].group, ha="center", va="bottom", fontsize=9.5, color=INK)
 
 
 def _draw_matrix(axis: Axes, matrix: np.ndarray, head_norms: np.ndarray | None, scale: _Scale) -> None:
@@ -179,11 +192,11 @@ def _draw_matrix(axis: Axes, matrix: np.ndarray, head_norms: np.ndarray | None, 
     axis.set_xticks([])
     axis.set_yticks([])
     for spine in axis.spines.values():
-        spine.set(linewidth=0.5, color=_FAINT)
+        spine.set(linewidth=0.5, color=FAINT)
     if head_norms is not None:
         dim = matrix.shape[0] / len(head_norms)
         for head in range(1, len(head_norms)):
-            axis.axhline(head * dim - 0.5, color=_INK, linewidth=0.45, alpha=0.75)
+            axis.axhline(head * dim - 0.5, color=INK, linewidth=0.45, alpha=0.75)
 
 
 def _draw_norms(axis: Axes, norms: np.ndarray | None, scale: _Scale, *, is_first: bool) -> None:
@@ -193,7 +206,7 @@ def _draw_norms(axis: Axes, norms: np.ndarray | None, scale: _Scale, *, is_first
         return
     axis.imshow(np.ma.masked_invalid(norms), cmap=scale.colours, norm=scale.norm, aspect="auto")
     for spine in axis.spines.values():
-        spine.set(linewidth=0.5, color=_FAINT)
+        spine.set(linewidth=0.5, color=FAINT)
     axis.set_yticks([])
     axis.set_xticks([])
     figure = axis.get_figure(root=True)
@@ -202,9 +215,9 @@ def _draw_norms(axis: Axes, norms: np.ndarray | None, scale: _Scale, *, is_first
     if head_inches >= _NUMBERED_INCHES:
         size = min(6.5, 0.7 * head_inches * 72)
         for head in range(len(norms)):
-            axis.text(3.62, head, str(head), ha="left", va="center", fontsize=size, color=_FAINT)
+            axis.text(3.62, head, str(head), ha="left", va="center", fontsize=size, color=FAINT)
     if is_first:
-        axis.set_xticks(range(4), ["q", "k", "v", "o"], fontsize=7, color=_INK)
+        axis.set_xticks(range(4), ["q", "k", "v", "o"], fontsize=7, color=INK)
         axis.xaxis.tick_top()
         axis.tick_params(length=0, pad=2)
 
@@ -221,8 +234,8 @@ def _draw_scales(figure: Figure, weights: _Scale, norms: _Scale | None, size: tu
         colour_bar = figure.colorbar(
             ScalarMappable(scale.norm, scale.colours), cax=axis, orientation="horizontal", extend=extend
         )
-        colour_bar.outline.set(linewidth=0.5, color=_FAINT)
+        colour_bar.outline.set(linewidth=0.5, color=FAINT)
         colour_bar.locator = MaxNLocator(5)
         colour_bar.update_ticks()
-        axis.tick_params(labelsize=7, length=2, width=0.5, color=_FAINT, labelcolor=_INK)
-        axis.set_xlabel(label, fontsize=7.5, color=_INK, labelpad=2)
+        axis.tick_params(labelsize=7, length=2, width=0.5, color=FAINT, labelcolor=INK)
+        axis.set_xlabel(label, fontsize=7.5, color=INK, labelpad=2)

@@ -48,4 +48,5 @@ def draw_listening(
 
 def box_color(options: DrawingOptions, share: float) -> tuple[int, int, int]:
     """The colour of a box whose weight is this share of the highest."""
-    return color_at(options.cmap, _LOWEST_LEVEL + round((_HIGHEST_LEVEL - _LOWEST_LEVEL) * min(1.0, max(0.0, share))))
+    level = _LOWEST_LEVEL + round((_HIGHEST_LEVEL - _LOWEST_LEVEL) * min(1.0, max(0.0, share)))
+    return color_at(options.colors(), level)

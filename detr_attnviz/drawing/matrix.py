@@ -6,7 +6,8 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from detr_attnviz.drawing import mosaic, overlay
-from detr_attnviz.drawing.captions import Caption, amount, heading, name_of, score_of, strongest, unit
+from detr_attnviz.drawing.captions import Caption, amount, is_attention, name_of, score_of, strongest, unit
+from detr_attnviz.drawing.headings import heading
 from detr_attnviz.drawing.options import DrawingOptions
 from detr_attnviz.drawing.text import font, line_height, shorten, width_of
 from detr_attnviz.explanation import Explanation
@@ -23,7 +24,7 @@ _PAPER = (255, 255, 255)
 
 def draw_matrix(explanation: Explanation, options: DrawingOptions) -> Image.Image:
     """The sheet of a "decoder-self" explanation in style "heatmap"; cells without a number are hatched."""
-    tops = [float(overlay.finite(values).max()) for values in explanation.maps]
+    tops = [overlay.peak(values) for values in explanation.maps]
     shared = options.scale == "shared" or len(explanation) == 1
     picture = _framed(explanation, options, [max(tops)] * len(tops) if shared else tops)
     legend = (
@@ -31,12 +32,13 @@ def draw_matrix(explanation: Explanation, options: DrawingOptions) -> Image.Imag
         if shared
         else mosaic.Legend("0", "peak", "of each row, given at its right")
     )
-    words = Caption("rows: chosen queries · columns: the queries that they attend to", notes=_remarks(explanation))
+    verb = "attend to" if is_attention(explanation) else "take from"
+    words = Caption(f"rows: chosen queries · columns: the queries that they {verb}", notes=_remarks(explanation))
     longest = max(picture.size)
     layout = mosaic.plan(
         [words], heading(explanation), legend, lambda _: picture.size, longest, 10 * longest, 1, _TEXT_PX
     )
-    return mosaic.paint(layout, [picture], lambda size: overlay.heatmap(overlay.ramp(size), options.cmap))
+    return mosaic.paint(layout, [picture], lambda size: overlay.heatmap(overlay.ramp(size), options.colors()))
 
 
 def _framed(explanation: Explanation, options: DrawingOptions, tops: list[float]) -> Image.Image:
@@ -70,7 +72,7 @@ def _cells(explanation: Explanation, options: DrawingOptions, tops: list[float])
     grid = Grid(rows, cols, 1, rows, cols, rows, cols)
     scaled = explanation.maps / np.array([[top if top > 0 else 1.0] for top in tops], dtype=np.float32)
     levels = overlay.levels(scaled, grid, size, 1.0, "nearest")
-    return overlay.hatch_missing(overlay.heatmap(levels, options.cmap), scaled, grid).convert("RGB")
+    return overlay.hatch_missing(overlay.heatmap(levels, options.colors()), scaled, grid).convert("RGB")
 
 
 def _draw_ticks(

@@ -42,12 +42,16 @@ class Line:
 
 @dataclass(frozen=True)
 class Legend:
-    """How to read the colours: a bar from ``low`` to ``high``, or a short line with a name for each of ``keys``."""
+    """How to read the colours: a bar from ``low`` to ``high``, or a short line with a name for each of ``keys``.
+
+    ``is_signed`` marks the bar's middle, which is 0.
+    """
 
     low: str = ""
     high: str = ""
     words: str = ""
     keys: tuple[tuple[Color, str], ...] = ()
+    is_signed: bool = False
 
 
 @dataclass(frozen=True)
@@ -138,6 +142,8 @@ def _plan_at(
     corners = []
     for first in range(0, len(captions), cols):
         bottoms = []
+        if captions[first].above:
+            _add_above(block, captions[first].above, text_px)
         for place, words in enumerate(captions[first : first + cols]):
             left = margin + place * (cell_width + gap)
             corners.append((left, block.y))
@@ -175,6 +181,12 @@ class _Block:
 def _add_text(block: _Block, text: str, size_px: int, bold: bool, most_lines: int) -> None:
     for line in wrap(clean(text), font(size_px, bold), block.right - block.left, most_lines):
         block.add(line, size_px, bold, _INK if bold else _QUIET)
+
+
+def _add_above(block: _Block, words: str, text_px: int) -> None:
+    block.y += round(0.4 * text_px)
+    block.add(shorten(clean(words), font(text_px, True), block.right - block.left), text_px, True, _INK)
+    block.y += round(0.3 * text_px)
 
 
 def _add_caption(cell: _Block, words: Caption, text_px: int) -> None:
@@ -219,6 +231,7 @@ def _add_legend(
     if not legend.keys:
         row.say(legend.low)
         bar = row.mark(11, round(0.9 * size_px))
+        strokes += [(_INK, _middle(bar))] if legend.is_signed else []
         row.say(legend.high, gap=0.3)
     if row.x + width_of(legend.words, row.face) <= block.right:
         row.say(legend.words)
@@ -227,6 +240,14 @@ def _add_legend(
         block.y += row.height
         _add_text(block, legend.words, size_px, False, 3)
     return bar, tuple(strokes)
+
+
+def _middle(bar: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
+    """A thin line through the middle of the bar, a little longer than it is high."""
+    left, top, right, bottom = bar
+    thin, over = max(1, (bottom - top) // 12), max(2, (bottom - top) // 5)
+    start = (left + right - thin) // 2
+    return start, top - over, start + thin, bottom + over
 
 
 def _small(text_px: int) -> int:

@@ -4,7 +4,7 @@ import dataclasses
 import math
 from typing import Any, Literal, get_args
 
-from detr_attnviz.drawing.colormap import DEFAULT, table
+from detr_attnviz.drawing.colormap import DEFAULT, SIGNED_DEFAULT, table
 from detr_attnviz.drawing.overlay import Smooth
 from detr_attnviz.errors import ChoiceError
 
@@ -19,13 +19,14 @@ class DrawingOptions:
 
     - ``style``: "overlay" (map over the picture), "heatmap" (map alone), "pair" (map above the boxed picture, or left
       of a tall one) or "contour" (lines of equal attention over the picture).
-    - ``cmap``: a colour map by its name in matplotlib.
+    - ``cmap``: a colour map by its name in matplotlib; None is inferno, or coolwarm for maps with values below zero.
     - ``alpha``: opacity of the map at its peak, 0–1; with ``fade`` it falls to 0 with attention, else it is constant.
-    - ``scale``: every map has its own range ("each"), or all have the one of the highest ("shared").
+    - ``scale``: every map has its own range ("each"; the terms of one query share theirs), or all have the one of
+      the highest ("shared").
     - ``smooth``: "bicubic", "bilinear", or "nearest" to see the cells as they are (not with style "contour").
     - ``box``: whether the query's box or the point is drawn.
     - ``contours``: shares, 0–1, of the map's "mass" inside a line, or of its "peak" on it (``contours_of``).
-    - ``columns``: panels beside each other; None chooses them for a well-shaped sheet.
+    - ``columns``: panels beside each other; None chooses them for a well-shaped sheet. A query's terms are one row.
     - ``panel_px``: longest side of one panel's picture; None chooses it for the number of panels.
     - ``sheet_px``: longest side of a sheet; panels shrink to keep it.
 
@@ -33,7 +34,7 @@ class DrawingOptions:
     """
 
     style: Style = "overlay"
-    cmap: str = DEFAULT
+    cmap: str | None = None
     alpha: float = 0.8
     fade: bool = True
     scale: Scale = "each"
@@ -62,6 +63,10 @@ class DrawingOptions:
         if faults:
             raise ChoiceError("; ".join(faults))
 
+    def colors(self, is_signed: bool = False) -> str:
+        """The colour map's name for maps with or without values below zero."""
+        return self.cmap or (SIGNED_DEFAULT if is_signed else DEFAULT)
+
 
 def chosen(options: DrawingOptions | None, changes: dict[str, Any]) -> DrawingOptions:
     """``options`` (or the defaults) with ``changes`` put in."""
@@ -79,9 +84,9 @@ def _fault_of_contours(style: str, smooth: str) -> list[str]:
     return ["style contour needs smooth bicubic or bilinear: with nearest its lines would only trace cells' borders"]
 
 
-def _fault_of_cmap(name: str) -> list[str]:
+def _fault_of_cmap(name: str | None) -> list[str]:
     try:
-        table(name)
+        table(DEFAULT if name is None else name)
     except ChoiceError as error:
         return [str(error)]
     return []

@@ -5,7 +5,7 @@ from typing import Any
 from PIL import Image
 
 from detr_attnviz.drawing import annotate, overlay
-from detr_attnviz.drawing.captions import others
+from detr_attnviz.drawing.captions import has_sign, maps_per_query, others
 from detr_attnviz.drawing.colormap import color_at
 from detr_attnviz.drawing.contour import contours, draw_lines
 from detr_attnviz.drawing.listening import box_color, draw_listening
@@ -48,50 +48,58 @@ def panel_picture(
     if explanation.kind == "decoder-self":
         _check_is_overlay(options)
         return draw_listening(explanation, index, image, ceiling, options)
+    is_signed = has_sign(explanation)
     if options.style == "heatmap":
         return _marked_heatmap(explanation, index, options, image.size, ceiling)
     if options.style == "pair":
         return _pair(explanation, index, options, image, ceiling)
     if options.style == "contour":
+        _check_has_no_sign(is_signed)
         drawn = _contours(explanation, index, options, image)
     else:
-        values = explanation.maps[index]
-        levels = overlay.levels(values, explanation.grid, image.size, ceiling, options.smooth)
-        drawn = overlay.overlay(image, levels, options.cmap, options.alpha, options.fade)
-        drawn = overlay.hatch_missing(drawn, values, explanation.grid)
+        levels = _levels(explanation, index, options, image.size, ceiling)
+        drawn = overlay.overlay(
+            image, levels, options.colors(is_signed), options.alpha, options.fade, is_signed=is_signed
+        )
+        drawn = overlay.hatch_missing(drawn, explanation.maps[index], explanation.grid)
     if options.box:
         _mark(drawn, explanation, index)
     return drawn
 
 
 def ceilings(explanation: Explanation, options: DrawingOptions) -> list[float]:
-    """The value at the top of each map's colours: its own peak, or the highest of all.
+    """The value at the top of each map's colours: its own peak, that of its query's terms, or the highest of all.
 
-    For "decoder-self" the peak is that of the others: a query's own weight would leave them no colours.
+    For maps with values below zero it is the largest distance from 0, and its negative is at the bottom. For
+    "decoder-self" it is the peak of the others: a query's own weight would leave them no colours.
     """
     is_self = explanation.kind == "decoder-self"
     maps = [others(explanation, index) if is_self else explanation.maps[index] for index in range(len(explanation))]
-    peaks = [float(overlay.finite(values).max()) for values in maps]
-    return [max(peaks)] * len(peaks) if options.scale == "shared" and peaks else peaks
+    peaks = [overlay.peak(values, has_sign(explanation)) for values in maps]
+    together = len(peaks) if options.scale == "shared" else maps_per_query(explanation)
+    groups = [peaks[start : start + together] for start in range(0, len(peaks), together or 1)]
+    return [max(group) for group in groups for _ in group]
 
 
 def color_bar(explanation: Explanation, options: DrawingOptions, size: tuple[int, int]) -> Image.Image:
-    """The colours as they are in the pictures, from 0 at the left to the peak at the right."""
+    """The colours as they are in the pictures, from 0 (or the lowest value) at the left to the peak at the right."""
     if explanation.kind == "decoder-self":
         steps = [box_color(options, place / max(1, size[0] - 1)) for place in range(size[0])]
         line = Image.new("RGB", (size[0], 1))
         line.putdata(steps)
         return line.resize(size, Image.Resampling.NEAREST)
+    is_signed = has_sign(explanation)
+    colors = options.colors(is_signed)
     if options.style == "overlay":
-        return overlay.bar(size, options.cmap, options.alpha, options.fade)
-    return overlay.heatmap(overlay.ramp(size), options.cmap).convert("RGB")
+        return overlay.bar(size, colors, options.alpha, options.fade, is_signed)
+    return overlay.heatmap(overlay.ramp(size, is_signed), colors).convert("RGB")
 
 
 def contour_colors(options: DrawingOptions) -> list[tuple[int, int, int]]:
     """One colour a line, the brightest for the innermost."""
     count = len(options.contours)
     places = [round(235 - 125 * number / max(1, count - 1)) for number in range(count)]
-    colors = [color_at(options.cmap, place) for place in places]
+    colors = [color_at(options.colors(), place) for place in places]
     return colors if options.contours_of == "mass" else colors[::-1]
 
 
@@ -106,9 +114,17 @@ def size_of_panel(options: DrawingOptions, size: tuple[int, int]) -> tuple[int, 
 def _heatmap(
     explanation: Explanation, index: int, options: DrawingOptions, size: tuple[int, int], ceiling: float
 ) -> Image.Image:
-    values = explanation.maps[index]
-    levels = overlay.levels(values, explanation.grid, size, ceiling, options.smooth)
-    return overlay.hatch_missing(overlay.heatmap(levels, options.cmap), values, explanation.grid)
+    colored = overlay.heatmap(
+        _levels(explanation, index, options, size, ceiling), options.colors(has_sign(explanation))
+    )
+    return overlay.hatch_missing(colored, explanation.maps[index], explanation.grid)
+
+
+def _levels(
+    explanation: Explanation, index: int, options: DrawingOptions, size: tuple[int, int], ceiling: float
+) -> Image.Image:
+    levels_of = overlay.signed_levels if has_sign(explanation) else overlay.levels
+    return levels_of(explanation.maps[index], explanation.grid, size, ceiling, options.smooth)
 
 
 def _marked_heatmap(
@@ -182,6 +198,14 @@ def _check_is_overlay(options: DrawingOptions) -> None:
         raise ChoiceError(
             f"style {options.style} has no form for decoder self-attention, whose maps lie over queries: "
             "choose overlay (boxes by weight), or heatmap (the matrix of all)"
+        )
+
+
+def _check_has_no_sign(is_signed: bool) -> None:
+    if is_signed:
+        raise ChoiceError(
+            "style contour has no form for maps with values below zero, which hold no shares: "
+            "choose overlay, heatmap or pair"
         )
 
 

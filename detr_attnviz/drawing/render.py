@@ -5,7 +5,8 @@ from typing import Any
 from PIL import Image
 
 from detr_attnviz.drawing import mosaic, panels
-from detr_attnviz.drawing.captions import amount, caption, heading, unit
+from detr_attnviz.drawing.captions import MINUS, amount, caption, has_sign, maps_per_query, unit
+from detr_attnviz.drawing.headings import heading
 from detr_attnviz.drawing.matrix import draw_matrix
 from detr_attnviz.drawing.mosaic import Legend
 from detr_attnviz.drawing.options import DrawingOptions, chosen
@@ -60,9 +61,21 @@ def legend(explanation: Explanation, options: DrawingOptions, top: float) -> Leg
     if explanation.kind == "decoder-self":
         strongest = "the panel's strongest other query" if options.scale == "each" else "the strongest other query"
         return Legend("0", strongest, "" if options.scale == "each" else f"of all panels, {amount(explanation, top)}")
+    if has_sign(explanation):
+        return _signed_legend(explanation, options, top)
     if options.scale == "each":
         return Legend("0", "the panel's peak")
     return Legend("0", amount(explanation, top), unit(explanation))
+
+
+def _signed_legend(explanation: Explanation, options: DrawingOptions, top: float) -> Legend:
+    """A bar with 0 in its middle, with numbers at its ends where they hold for all panels."""
+    together = maps_per_query(explanation)
+    if options.scale == "shared" or len(explanation) == together:
+        what = f"{unit(explanation)}; 0 at the mark"
+        return Legend(amount(explanation, -top), amount(explanation, top), what, is_signed=True)
+    whose = "each row" if together > 1 else "the panel"
+    return Legend(f"{MINUS}peak", "peak", f"of {whose}, of either sign; 0 at the mark", is_signed=True)
 
 
 def _planned(explanation: Explanation, options: DrawingOptions, top: float, words: tuple[str, ...]) -> mosaic.Layout:
@@ -74,7 +87,7 @@ def _planned(explanation: Explanation, options: DrawingOptions, top: float, word
         lambda longest: panels.size_of_panel(options, _fitted(size, longest)),
         options.panel_px or _first_panel_px(size, len(explanation)),
         options.sheet_px,
-        options.columns,
+        options.columns if not explanation.terms else maps_per_query(explanation),
     )
 
 

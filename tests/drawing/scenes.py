@@ -1,5 +1,7 @@
 """Small explanations to draw: seeded maps over a seeded picture."""
 
+import dataclasses
+
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -20,6 +22,7 @@ AWKWARD_NAMES = (
     "",
     "   ",
 )
+TERMS = ("content · content", "content · position", "position · content", "position · position")
 
 
 def photo(width: int = 64, height: int = 48) -> Image.Image:
@@ -62,11 +65,28 @@ def cross(
         maps,
         "cross",
         "decoder.5.cross",
-        5,
+        (5,),
         "mean",
         method,
-        detections(len(maps), image, names),
+        "attention" if method == "raw" else method,
+        detections=detections(len(maps), image, names),
         provenance={"picture": "folder/pets.jpg", "checkpoint": "detr-r50", "checkpoint_sha256": "e632da11" * 8},
+    )
+
+
+def terms(count: int = 2, image: Image.Image | None = None, maps: NDArray[np.float32] | None = None) -> Explanation:
+    """Four signed maps for each of ``count`` queries, with shares."""
+    image = image or photo()
+    maps = np.random.default_rng(3).normal(0, 2, (4 * count, 3, 4)).astype(np.float32) if maps is None else maps
+    return dataclasses.replace(
+        cross(count, image),
+        maps=maps,
+        method="decompose",
+        quantity="logit",
+        is_signed=True,
+        terms=TERMS * count,
+        shares=(0.62, 0.3, 0.1, -0.02) * count,
+        detections=tuple(one for one in detections(count, image) for _ in TERMS),
     )
 
 
@@ -74,7 +94,16 @@ def encoder(direction: Direction = "from") -> Explanation:
     image = photo()
     points = ((10.0, 20.0), (50.0, 5.0))
     return Explanation(
-        image, grid_of(image), weights(2, 3, 4), "encoder", "encoder.3.self", 3, "2", "raw", (), points, direction
+        image,
+        grid_of(image),
+        weights(2, 3, 4),
+        "encoder",
+        "encoder.3.self",
+        (3,),
+        "2",
+        "raw",
+        points=points,
+        direction=direction,
     )
 
 
@@ -89,9 +118,9 @@ def decoder_self(
         weights(count, everyone),
         "decoder-self",
         "decoder.5.self",
-        5,
+        (5,),
         "max",
         "raw",
-        all_of_them[:count],
+        detections=all_of_them[:count],
         everyone=all_of_them,
     )

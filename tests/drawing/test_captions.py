@@ -1,13 +1,14 @@
 """The words of a picture say what is drawn, and are honest about cells without a number."""
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from detr_attnviz.drawing.captions import amount, caption, heading, others, strongest, unit
-from tests.drawing.scenes import cross, decoder_self, encoder, weights
+from detr_attnviz.drawing.captions import amount, caption, has_sign, maps_per_query, others, strongest, unit
+from tests.drawing.scenes import cross, decoder_self, encoder, terms, weights
 
 
 def plain(text: str) -> str:
@@ -103,25 +104,68 @@ def test_decoder_self_says_whom_the_query_attends_to_strongest_first() -> None:
 
 
 def test_relevance_is_a_plain_number() -> None:
-    explanation = cross(method="gradient")
+    explanation = cross(method="relevance")
     assert amount(explanation, 0.01234) == "0.012"
-    assert unit(explanation) == "gradient in one cell"
+    assert unit(explanation) == "relevance in one cell"
+    assert plain(caption(explanation, 0).notes[-1]) == f"peak {explanation.maps[0].max():.2f} relevance in one cell"
 
 
-def test_heading_says_layer_head_site_method_picture_and_checkpoint() -> None:
-    title, details = heading(cross())
-    assert title == "Decoder cross-attention, layer 5, mean of heads"
-    assert details == "pets.jpg · decoder.5.cross · checkpoint detr-r50 e632da11"
+def test_whether_values_are_attention_is_read_off_the_quantity_not_the_method() -> None:
+    explanation = dataclasses.replace(cross(method="somebodys"), quantity="attention")
+    assert plain(amount(explanation, 0.031)) == "3.1 %"
+    assert unit(explanation) == "of its attention in one cell"
 
 
-def test_heading_carries_a_note_of_the_provenance() -> None:
-    explanation = dataclasses.replace(cross(), provenance={"note": "nothing passed 0.7: the three best"})
-    assert heading(explanation)[-1] == "nothing passed 0.7: the three best"
+def test_what_is_written_has_words_of_its_own() -> None:
+    lengths: dict[str, Any] = {"method": "value-norm", "quantity": "length of what is written"}
+    assert unit(dataclasses.replace(cross(), **lengths)) == "length written by one cell"
+    assert unit(dataclasses.replace(encoder("to"), **lengths)) == "length written into one cell"
+    assert caption(dataclasses.replace(encoder("from"), **lengths), 0).title == "what is written to (10, 20)"
+    assert caption(dataclasses.replace(encoder("to"), **lengths), 0).title == "what (10, 20) writes"
+    said = caption(dataclasses.replace(decoder_self(1), **lengths), 0).notes[1]
+    assert said.startswith("takes from itself")
+    assert "%" not in said
 
 
-def test_heading_of_one_head_and_of_the_maximum() -> None:
-    assert heading(encoder())[0] == "Encoder self-attention, layer 3, head 2"
-    assert heading(decoder_self())[0] == "Decoder self-attention, layer 5, maximum of heads"
+def test_terms_are_named_with_their_shares_under_the_name_of_their_query() -> None:
+    explanation = terms(2)
+    words = [caption(explanation, index) for index in range(8)]
+    assert plain(words[0].title + words[0].tail) == "content · content 62 %"
+    assert plain(words[7].title + words[7].tail) == "position · position −2 %"
+    assert plain(words[4].above).startswith("dog 0.98 · query 3 · box x ")
+    assert [bool(one.above) for one in words] == [True, False, False, False] * 2
+    assert maps_per_query(explanation) == 4
+
+
+def test_terms_of_a_point_stand_under_the_point() -> None:
+    explanation = dataclasses.replace(terms(1), kind="encoder", detections=(), points=((10.0, 20.0),) * 4)
+    assert caption(explanation, 0).above == "what (10, 20) attends to"
+
+
+def test_share_that_is_no_number_is_left_out() -> None:
+    assert caption(dataclasses.replace(terms(1), shares=(float("nan"),) * 4), 1).tail == ""
+    assert caption(dataclasses.replace(terms(1), shares=()), 1).tail == ""
+
+
+def test_values_below_zero_are_part_of_a_signed_maps_range() -> None:
+    maps = np.zeros((4, 3, 4), dtype=np.float32)
+    maps[0, 0, :2] = (-0.83, 1.2)
+    maps[1] = -3.25
+    maps[2, 0, 0] = np.nan
+    notes = [plain(caption(terms(1, maps=maps), index).notes[0]) for index in range(4)]
+    assert notes == [
+        "−0.83 to 1.2 logit in one cell",
+        "the same everywhere: −3.2 logit in each cell",
+        "the map is zero everywhere, 1 cell is NaN (hatched)",
+        "the map is zero everywhere",
+    ]
+
+
+def test_decoder_self_attention_has_no_sign_to_draw() -> None:
+    maps = np.array([[0.5, -0.1, 0.2, 0.1]], dtype=np.float32)
+    explanation = dataclasses.replace(decoder_self(1, 4), maps=maps, is_signed=True)
+    assert not has_sign(explanation)
+    assert "1 query below zero, drawn as 0" in caption(explanation, 0).notes[-1]
 
 
 def test_object_without_a_name_is_named_by_its_label() -> None:

@@ -10,7 +10,7 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from detr_attnviz.drawing.figure import save_figure, weights_figure
+from detr_attnviz.drawing.figure import figure_bytes, save_figure, weights_figure
 from detr_attnviz.errors import OutputError
 
 RANDOM = np.random.default_rng(0)
@@ -134,6 +134,14 @@ def test_written_in_the_format_of_the_suffix(tmp_path: Path, suffix: str) -> Non
     if suffix == "png":
         with Image.open(path) as image:
             assert image.width > 1000
+
+
+@pytest.mark.parametrize("kind", ["png", "pdf", "svg"])
+def test_same_figure_gives_the_same_bytes_whatever_the_hour(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = panel()
+    first = figure_bytes(weights_figure([shown], title="x"), kind)
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1000000000")
+    assert figure_bytes(weights_figure([shown], title="x"), kind) == first
 
 
 @pytest.mark.parametrize("name", ["x.docx", "x"])

@@ -78,6 +78,26 @@ def test_columns_can_be_chosen() -> None:
     assert len({y for _, y in layout.corners}) == 3
 
 
+def test_words_above_a_row_stand_over_all_its_panels() -> None:
+    captions = [Caption("a", above="one"), Caption("b"), Caption("c", above="two " * 90), Caption("d")]
+    layout = mosaic.plan(captions, ["t"], BAR, lambda longest: (longest, longest), 200, 4000, columns=2)
+    above = {line.text.split(" ")[0]: line for line in layout.lines}
+    assert layout.corners[0][1] == layout.corners[1][1] > above["one"].limits[3]
+    assert layout.corners[2][1] == layout.corners[3][1] > above["two"].limits[3]
+    assert above["two"].rect[2] <= layout.size[0]
+    assert not any(overlap(above["two"].rect, line.rect) for line in layout.lines if line is not above["two"])
+
+
+def test_zero_is_marked_in_the_middle_of_a_signed_bar() -> None:
+    legend = mosaic.Legend("−2", "2", is_signed=True)
+    layout = mosaic.plan([Caption("a")], ["t"], legend, lambda px: (px, px), 300, 4000)
+    assert layout.bar is not None
+    ((_, (left, top, right, bottom)),) = layout.strokes
+    assert left + right == pytest.approx(layout.bar[0] + layout.bar[2], abs=1)
+    assert top < layout.bar[1]
+    assert bottom > layout.bar[3]
+
+
 def test_score_is_never_cut_off() -> None:
     layout = planned(2, (10, 2000), names=("x" * 200,))
     titles = [line.text for line in layout.lines if line.bold][1:]

@@ -47,6 +47,11 @@ def test_changes_replace_single_options() -> None:
     assert (options.cmap, options.alpha, options.style) == ("viridis", 0.5, "overlay")
 
 
+def test_usual_colours_depend_on_whether_there_are_values_below_zero() -> None:
+    assert (DrawingOptions().colors(), DrawingOptions().colors(is_signed=True)) == ("inferno", "coolwarm")
+    assert DrawingOptions(cmap="PuOr").colors() == DrawingOptions(cmap="PuOr").colors(is_signed=True) == "PuOr"
+
+
 def test_options_are_frozen() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         DrawingOptions().alpha = 1  # type: ignore[misc]

@@ -176,3 +176,65 @@ def test_infinite_and_negative_cells_count_as_nothing() -> None:
     values = np.array([[np.nan, np.inf], [-1, 0.25]], dtype=np.float32)
     assert overlay.finite(values).tolist() == [[0, 0], [0, 0.25]]
     assert overlay.missing(values).tolist() == [[True, True], [False, False]]
+
+
+@pytest.mark.parametrize("smooth", SMOOTH)
+def test_signed_levels_lie_around_128(smooth: Smooth) -> None:
+    values = np.zeros((3, 3), dtype=np.float32)
+    values[0, 0], values[2, 2] = -2, 1
+    picture = overlay.signed_levels(values, Grid(3, 3, 8, 24, 24, 24, 24), (99, 99), 2.0, smooth)
+    levels = np.asarray(picture).astype(int)
+    assert levels[16, 16] == 1
+    assert levels[82, 82] == pytest.approx(128 + 127 / 2, abs=0.5)
+    assert levels[16, 82] == levels[82, 16] == 128
+
+
+@given(rows=st.integers(1, 9), cols=st.integers(1, 9), smooth=st.sampled_from(SMOOTH))
+def test_signed_levels_of_the_negative_are_mirrored(rows: int, cols: int, smooth: Smooth) -> None:
+    grid = Grid(rows, cols, 8, 60, 50, 8 * rows, 8 * cols)
+    values = np.random.default_rng(rows * 13 + cols).normal(size=(rows, cols)).astype(np.float32)
+    top = float(np.abs(values).max())
+    levels, mirrored = (
+        np.asarray(overlay.signed_levels(sign * values, grid, (50, 60), top, smooth)).astype(int) for sign in (1, -1)
+    )
+    np.testing.assert_array_equal(levels + mirrored, np.full((60, 50), 256))
+
+
+def test_sharp_peak_has_no_ring_of_the_other_sign() -> None:
+    values = one_hot(2, 2, 5, 5)
+    values[0, 0] = -1  # so that the range below zero is there to be used
+    levels = np.asarray(overlay.signed_levels(values, Grid(5, 5, 8, 40, 40, 40, 40), (200, 200), 1.0))
+    assert levels[80:, 80:].min() == 128
+
+
+def test_signed_map_of_zeros_gives_the_picture_back_bit_for_bit() -> None:
+    image = photo()
+    levels = overlay.signed_levels(np.zeros((2, 2), dtype=np.float32), HALF_A_CELL_CUT, image.size, 0.0)
+    assert overlay.overlay(image, levels, "coolwarm", is_signed=True).tobytes() == image.tobytes()
+
+
+def test_signed_opacity_rises_on_both_sides_of_zero() -> None:
+    rise = overlay.opacity(0.8, True, is_signed=True)
+    assert rise[128] == 0
+    assert rise[255] == rise[1] == round(0.8 * 255)
+    assert all(rise[128 + step] == rise[128 - step] for step in range(128))
+    assert all(low <= high for low, high in itertools.pairwise(rise[128:]))
+
+
+def test_weak_signed_values_tint_the_picture_in_the_colour_of_their_sign() -> None:
+    image = Image.new("RGB", (1, 1), (128, 128, 128))
+    for level, stronger, weaker in ((138, 0, 2), (118, 2, 0)):
+        drawn = np.asarray(overlay.overlay(image, Image.new("L", (1, 1), level), "coolwarm", is_signed=True))[0, 0]
+        assert int(drawn[stronger]) - int(drawn[weaker]) > 15
+
+
+def test_constant_signed_opacity_gives_the_tables_colours() -> None:
+    levels = Image.fromarray(np.arange(256, dtype=np.uint8).reshape(16, 16))
+    drawn = overlay.overlay(photo(16, 16), levels, "coolwarm", 1.0, fade=False, is_signed=True)
+    np.testing.assert_array_equal(np.asarray(drawn).reshape(256, 3), table("coolwarm"))
+
+
+def test_peak_of_signed_values_is_the_distance_from_zero() -> None:
+    values = np.array([[np.nan, -3.0], [2.0, -np.inf]], dtype=np.float32)
+    assert (overlay.peak(values), overlay.peak(values, is_signed=True)) == (2.0, 3.0)
+    assert overlay.peak(np.full((2, 2), np.nan, dtype=np.float32), is_signed=True) == 0.0

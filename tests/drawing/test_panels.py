@@ -12,7 +12,7 @@ from detr_attnviz.drawing.colormap import color_at, table
 from detr_attnviz.drawing.options import DrawingOptions
 from detr_attnviz.drawing.panels import ceilings, draw_one, heatmap_one, panel_picture
 from detr_attnviz.errors import ChoiceError
-from tests.drawing.scenes import cross, decoder_self, encoder, photo
+from tests.drawing.scenes import cross, decoder_self, encoder, photo, terms
 
 
 @given(width=st.integers(1, 90), height=st.integers(1, 90), style=st.sampled_from(["overlay", "heatmap", "contour"]))
@@ -152,3 +152,44 @@ def test_explanation_is_left_as_it_was(style: str) -> None:
     draw_one(explanation, 0, style=style)
     assert explanation.image.tobytes() == image
     np.testing.assert_array_equal(explanation.maps, maps)
+
+
+def test_signed_heatmap_has_the_end_colours_at_its_peaks_and_grey_at_zero() -> None:
+    maps = np.zeros((4, 3, 4), dtype=np.float32)
+    maps[0, 0, 0], maps[0, 2, 3] = -2, 2
+    drawn = heatmap_one(terms(1, maps=maps), 0, smooth="nearest").convert("RGB")
+    colors = [drawn.getpixel(place) for place in ((8, 8), (56, 40), (40, 8))]
+    assert colors == [color_at("coolwarm", level) for level in (1, 255, 128)]
+
+
+def test_terms_of_a_query_share_their_range_and_queries_do_not() -> None:
+    maps = np.zeros((8, 3, 4), dtype=np.float32)
+    maps[1, 0, 0], maps[2, 0, 0], maps[5, 1, 1] = -3, 1, 0.5
+    explanation = terms(2, maps=maps)
+    assert ceilings(explanation, DrawingOptions()) == [3, 3, 3, 3, 0.5, 0.5, 0.5, 0.5]
+    assert ceilings(explanation, DrawingOptions(scale="shared")) == [3] * 8
+
+
+def test_zero_signed_map_without_box_is_the_picture() -> None:
+    explanation = terms(1, maps=np.zeros((4, 3, 4), dtype=np.float32))
+    assert draw_one(explanation, 0, box=False).tobytes() == explanation.image.tobytes()
+
+
+def test_cells_without_a_number_are_hatched_in_signed_maps() -> None:
+    maps = terms(1).maps.copy()
+    maps[0, 0, 0] = -np.inf
+    red, green, blue = np.asarray(heatmap_one(terms(1, maps=maps), 0))[2, 2].tolist()
+    assert red == green == blue
+
+
+def test_signed_maps_have_no_contours() -> None:
+    with pytest.raises(ChoiceError, match=r"style contour.*below zero.*overlay, heatmap or pair"):
+        draw_one(terms(1), 0, style="contour")
+
+
+@pytest.mark.parametrize("style", ["overlay", "heatmap", "pair"])
+def test_colour_map_of_signed_maps_can_be_chosen(style: str) -> None:
+    usual, same, other = (
+        draw_one(terms(1), 0, style=style, cmap=cmap).convert("RGB").tobytes() for cmap in (None, "coolwarm", "PuOr")
+    )
+    assert usual == same != other

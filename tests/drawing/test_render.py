@@ -15,7 +15,7 @@ from detr_attnviz.drawing.png import png_bytes
 from detr_attnviz.drawing.render import render
 from detr_attnviz.errors import ChoiceError
 from detr_attnviz.explanation import Explanation
-from tests.drawing.scenes import AWKWARD_NAMES, cross, decoder_self, encoder, photo
+from tests.drawing.scenes import AWKWARD_NAMES, cross, decoder_self, encoder, photo, terms
 
 PEAK = Image.new("L", (1, 1), 255)
 STYLES = ["overlay", "heatmap", "pair", "contour"]
@@ -193,3 +193,51 @@ def test_grey_and_palette_pictures_are_accepted() -> None:
     for mode in ("L", "P", "RGBA"):
         explanation = cross(1)
         render(dataclasses.replace(explanation, image=explanation.image.convert(mode)))
+
+
+@pytest.mark.parametrize("columns", [None, 3])
+def test_terms_of_a_query_stand_in_one_row_under_its_name(monkeypatch: pytest.MonkeyPatch, columns: int | None) -> None:
+    layout = layout_of(monkeypatch, terms(3), columns=columns)
+    rows = [corner[1] for corner in layout.corners]
+    assert [rows.count(row) for row in sorted(set(rows))] == [4, 4, 4]
+    words = words_of(layout)
+    assert words.count("content · content 62 %") == 3
+    assert words.count("query 3 · box") == 1
+
+
+@pytest.mark.parametrize("style", ["overlay", "heatmap"])
+def test_bar_of_signed_maps_goes_from_blue_to_red(monkeypatch: pytest.MonkeyPatch, style: str) -> None:
+    place = layout_of(monkeypatch, terms(1), style=style).bar
+    assert place is not None
+    bar = np.asarray(render(terms(1), style=style).crop(place)).astype(int)
+    assert bar[0, 0, 2] - bar[0, 0, 0] > 50
+    assert bar[0, -1, 0] - bar[0, -1, 2] > 50
+    quarter = bar.shape[1] // 4
+    assert np.ptp(bar[0, quarter]) > np.ptp(bar[0, 2 * quarter - 2])
+
+
+def test_signed_range_is_said_in_numbers_where_it_holds_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    explanation = terms(2)
+    top = f"{np.abs(explanation.maps).max():.2g}"
+    words = words_of(layout_of(monkeypatch, explanation, scale="shared"))
+    assert words.endswith(f"−{top} {top} logit in one cell; 0 at the mark")
+    words = words_of(layout_of(monkeypatch, explanation))
+    assert words.endswith("−peak peak of each row, of either sign; 0 at the mark")
+    one = dataclasses.replace(explanation, terms=(), shares=())
+    assert words_of(layout_of(monkeypatch, one)).endswith("peak of the panel, of either sign; 0 at the mark")
+    top = f"{np.abs(terms(1).maps).max():.2g}"
+    assert f"−{top} {top} logit" in words_of(layout_of(monkeypatch, terms(1)))
+
+
+def test_relevance_is_said_as_plain_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    explanation = cross(2, method="relevance")
+    words = words_of(layout_of(monkeypatch, explanation, scale="shared"))
+    assert words.endswith(f"0 {explanation.maps.max():.2g} relevance in one cell")
+    assert "%" not in words
+
+
+def test_matrix_of_what_is_written_does_not_speak_of_attention(monkeypatch: pytest.MonkeyPatch) -> None:
+    explanation = dataclasses.replace(decoder_self(), method="value-norm", quantity="length of what is written")
+    words = words_of(layout_of(monkeypatch, explanation, style="heatmap"))
+    assert "the queries that they take from" in words
+    assert "length of what is written" in words
