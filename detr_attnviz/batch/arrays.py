@@ -29,6 +29,10 @@ _MAPS = {
     "encoder": "[points rows cols]; cell (row, col) covers input pixels [col*stride, (col+1)*stride) x [row*stride, …)",
     "decoder-self": "[queries all_queries]; how much each chosen query takes from every query",
 }
+_TERMS = {
+    "terms": "[queries] what each map is a part of: queries (or points) repeat, one map after the other",
+    "shares": "[queries] each map's share in the whole; those of one query sum to 1, or are 0 where nothing differs",
+}
 _EVERYONE = {
     "all_boxes_xyxy_px": "[all_queries 4] as boxes_xyxy_px",
     "all_labels": "[all_queries] class ids",
@@ -80,6 +84,9 @@ def _arrays(explanation: Explanation) -> dict[str, NDArray[Any]]:
             dtype=np.float64,
         ),
     }
+    if explanation.terms:
+        arrays["terms"] = np.array(explanation.terms, dtype=np.str_)
+        arrays["shares"] = np.array(explanation.shares, dtype=np.float64)
     if explanation.kind == "decoder-self":
         everyone = explanation.everyone
         arrays["all_boxes_xyxy_px"] = np.array([one.box for one in everyone], dtype=np.float32).reshape(-1, 4)
@@ -89,7 +96,8 @@ def _arrays(explanation: Explanation) -> dict[str, NDArray[Any]]:
 
 
 def _readme(explanation: Explanation, settings: Mapping[str, Any]) -> str:
-    meaning = {"maps": _MAPS[explanation.kind], **_UNITS, **_POINTS}
+    meaning = {"maps": f"{_MAPS[explanation.kind]}; a value is {explanation.quantity}", **_UNITS, **_POINTS}
+    meaning |= _TERMS if explanation.terms else {}
     meaning |= _EVERYONE if explanation.kind == "decoder-self" else {}
     origin = origin_of(explanation, settings) | {"picture": explanation.provenance.get("picture", "")}
     return json.dumps({"arrays": meaning, "origin": origin}, indent=1, sort_keys=True)

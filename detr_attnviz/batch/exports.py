@@ -63,7 +63,9 @@ def _files_of_each(explanation: Explanation, drawing: DrawingOptions, location: 
 
 
 def _name(explanation: Explanation, index: int, style: str, location: str) -> str:
+    term = explanation.terms[index] if explanation.terms else ""
     if explanation.kind == "encoder":
-        return names.point_file(location, index, *explanation.points[index], style)
+        number = index // (len(set(explanation.terms)) or 1)
+        return names.point_file(location, number, *explanation.points[index], style, term)
     seen = explanation.detections[index]
-    return names.query_file(location, seen.index, seen.name, style)
+    return names.query_file(location, seen.index, seen.name, style, term)

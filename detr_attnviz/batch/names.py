@@ -11,6 +11,7 @@ import unicodedata
 from typing import Literal, get_args
 
 from detr_attnviz.drawing.options import Style
+from detr_attnviz.methods.catalogue import MEAN, RAW
 
 MANIFEST = "manifest.jsonl"
 STYLES: tuple[Style, ...] = get_args(Style)
@@ -20,7 +21,7 @@ Per = Literal["query", "image"]
 _RESERVED = frozenset('<>:"|?*\\/%')
 _REFUSED_KINDS = frozenset({"Cc", "Cs", "Zl", "Zp"})
 _LONGEST_PART_BYTES = 230  # leaves room for ".overlay.png" below the usual 255
-_LONGEST_STEM_BYTES = 160
+_LONGEST_STEM_BYTES = 140
 _LONGEST_CLASS_BYTES = 60
 
 
@@ -54,15 +55,14 @@ def slug(name: str) -> str:
     return _cut("_".join("".join(letters).split()), _LONGEST_CLASS_BYTES).rstrip("_")
 
 
-def query_file(location: str, query: int, name: str, style: str) -> str:
-    """``sub/cat.jpg/q17_cat.overlay.png``"""
-    label = slug(name)
-    return f"{location}/q{query}{'_' if label else ''}{label}.{style}.png"
+def query_file(location: str, query: int, name: str, style: str, term: str = "") -> str:
+    """``sub/cat.jpg/q17_cat.overlay.png``, of one term ``sub/cat.jpg/q17_cat_content-position.overlay.png``"""
+    return f"{location}/{_joined(f'q{query}', slug(name), _piece(term))}.{style}.png"
 
 
-def point_file(location: str, number: int, x: float, y: float, style: str) -> str:
+def point_file(location: str, number: int, x: float, y: float, style: str, term: str = "") -> str:
     """``sub/cat.jpg/p0_320,240.overlay.png``"""
-    return f"{location}/p{number}_{x:g},{y:g}.{style}.png"
+    return f"{location}/{_joined(f'p{number}', f'{x:g},{y:g}', _piece(term))}.{style}.png"
 
 
 def image_file(location: str, export: str) -> str:
@@ -75,11 +75,15 @@ def image_files(location: str) -> tuple[str, ...]:
     return tuple(image_file(location, export) for export in (*STYLES, ARRAYS))
 
 
-def sheet_file(stem: str, site: str, head: str, style: str, number: int = 1) -> str:
-    """``cat.decoder.5.cross.overlay.png``; the head when it is not the mean, the number when it is not the first."""
-    joined = {"mean": "", "max": ".max"}.get(head, f".head{head}")
+def sheet_file(stem: str, site: str, method: str, head: str, style: str, number: int = 1) -> str:
+    """``cat.decoder.5.cross.overlay.png``, ``cat.decoder.all.cross.relevance.overlay.png``
+
+    The method when it is not raw, the head when it is not the mean, the number when it is not the first.
+    """
+    way = "" if method == RAW else f".{method}"
+    joined = "" if head in ("", MEAN) else f".head{head}" if head.isdecimal() else f".{head}"
     again = f"-{number}" if number > 1 else ""
-    return f"{_cut(safe_part(stem), _LONGEST_STEM_BYTES)}.{site}{joined}.{style}{again}.png"
+    return f"{_cut(safe_part(stem), _LONGEST_STEM_BYTES)}.{site}{way}{joined}.{style}{again}.png"
 
 
 def is_map_file(name: str) -> bool:
@@ -87,6 +91,15 @@ def is_map_file(name: str) -> bool:
     stem, _, style = name.removesuffix(".png").rpartition(".")
     number = stem.partition("_")[0]
     return name.endswith(".png") and style in STYLES and number[:1] in ("q", "p") and number[1:].isdecimal()
+
+
+def _joined(*pieces: str) -> str:
+    return "_".join(piece for piece in pieces if piece)
+
+
+def _piece(term: str) -> str:
+    """``content · position`` as ``content-position``"""
+    return slug(term).replace("_", "-")
 
 
 def _is_word_letter(letter: str) -> bool:

@@ -14,6 +14,7 @@ from detr_attnviz.batch.rows import Row
 from detr_attnviz.detector import Detector
 from detr_attnviz.drawing.options import DrawingOptions, Style
 from detr_attnviz.errors import ChoiceError
+from detr_attnviz.methods.catalogue import ALL, METHODS, Layers, layers_of
 from detr_attnviz.methods.request import Request
 
 EXPORTS = (*STYLES, ARRAYS)
@@ -82,20 +83,36 @@ class BatchSettings:
                 f"{' and '.join(wrong)}{of_one} cannot show decoder self-attention, which lies over queries and not "
                 "over the picture: choose overlay (boxes by weight), or heatmap (the matrix of all) with --per image"
             )
+        if METHODS[self.request.method].is_signed and "contour" in self.styles:
+            raise ChoiceError(
+                f"contour cannot show method {self.request.method}, whose values below zero hold no shares: choose "
+                "overlay, heatmap or pair"
+            )
 
 
 def settings_row(request: Request, sides_px: Sides, drawing: DrawingOptions | None = None) -> Row:
     """Settings as plain data: what was asked for, how it is drawn, and bounds of the resized picture if any were set.
 
-    The same settings in other words (head 1 and "1") give the same data.
+    The same settings in other words (head 1 and "1", layers 3,5 and 5,3, a colour map or none) give the same data.
     """
+    is_signed = METHODS[request.method].is_signed
+    same = {"layer": _plain_layer(request.layer), "head": str(request.head)}
     points = [list(map(float, point)) for point in request.points]
     return {
-        "request": _plain(request) | {"head": str(request.head), "points": points},
-        **({"drawing": _plain(drawing)} if drawing is not None else {}),
+        "request": _plain(request) | same | {"points": points},
+        **({"drawing": _plain(drawing) | {"cmap": drawing.colors(is_signed)}} if drawing is not None else {}),
         "shortest_px": sides_px[0],
         "longest_px": sides_px[1],
     }
+
+
+def _plain_layer(layer: Layers) -> int | str | list[int]:
+    """A number, "all", or several numbers: each once, in one order."""
+    numbers = layers_of(layer)
+    if numbers is None:
+        return ALL
+    several = sorted(set(numbers))
+    return several[0] if len(several) == 1 else several
 
 
 def settings_hash(detector: Detector, settings: Row) -> str:

@@ -15,8 +15,9 @@ NO_SETTINGS: Mapping[str, Any] = MappingProxyType({})
 def row_of(explanation: Explanation, index: int, settings: Mapping[str, Any] = NO_SETTINGS) -> Row:
     """Map ``index``: what it is of, where it peaks, where it comes from, and with which settings; plain JSON types.
 
-    ``box`` is left, top, right, bottom, ``peak`` and ``point`` are x, y, all in original pixels; a number that is
-    not finite is None.
+    ``box`` is left, top, right, bottom, ``peak`` and ``point`` are x, y, all in original pixels; a map that is the same
+    everywhere has no peak (None). ``layer`` is a number, or a list when the maps come from several layers, or from
+    none. A number that is not finite is None.
     """
     return {
         "picture": explanation.provenance.get("picture", ""),
@@ -26,10 +27,12 @@ def row_of(explanation: Explanation, index: int, settings: Mapping[str, Any] = N
 
 
 def target_of(explanation: Explanation, index: int) -> Row:
-    """The object query (or the point) that map ``index`` is of, and where the map peaks."""
-    peak = [_number(value) for value in explanation.peak(index)]
+    """The object query (or the point) that map ``index`` is of, which term if there are several, and its peak."""
+    about: Row = {"peak": _peak(explanation, index)}
+    if explanation.terms:
+        about |= {"term": explanation.terms[index], "share": _number(explanation.shares[index])}
     if explanation.kind == "encoder":
-        return {"point": [_number(value) for value in explanation.points[index]], "peak": peak}
+        return {"point": [_number(value) for value in explanation.points[index]], **about}
     seen = explanation.detections[index]
     return {
         "query": seen.index,
@@ -37,7 +40,7 @@ def target_of(explanation: Explanation, index: int) -> Row:
         "name": seen.name,
         "score": _number(seen.score),
         "box": [_number(value) for value in seen.box],
-        "peak": peak,
+        **about,
     }
 
 
@@ -47,9 +50,10 @@ def origin_of(explanation: Explanation, settings: Mapping[str, Any] = NO_SETTING
     return {
         "kind": explanation.kind,
         "site": explanation.site,
-        "layer": explanation.layer,
+        "layer": explanation.layers[0] if len(explanation.layers) == 1 else list(explanation.layers),
         "head": explanation.head,
         "method": explanation.method,
+        "quantity": explanation.quantity,
         **({"direction": explanation.direction} if explanation.kind == "encoder" else {}),
         "checkpoint": known.pop("checkpoint", ""),
         "checkpoint_sha256": known.pop("checkpoint_sha256", ""),
@@ -68,6 +72,13 @@ def text_of(explanation: Explanation, index: int | None = None) -> dict[str, str
 def json_line(row: Mapping[str, Any]) -> bytes:
     """The row as one line of ASCII: whatever a name holds, it cannot break the line or the file."""
     return json.dumps(row, allow_nan=False).encode("ascii") + b"\n"
+
+
+def _peak(explanation: Explanation, index: int) -> list[float | None] | None:
+    values = explanation.maps[index]
+    if not values.max() > values.min():  # nor with NaN
+        return None
+    return [_number(value) for value in explanation.peak(index)]
 
 
 def _number(value: float) -> float | None:

@@ -75,9 +75,9 @@ def render_files(
     """Draws and writes a sheet for each picture, one after the other as the result is iterated over.
 
     ``output`` is a file (it has a picture's suffix) for a single picture, or a folder; without it the current
-    folder. In a folder a sheet is called ``<picture>.<site>.<style>.png``; if that name is taken by anything but
-    the same sheet of the same picture, it gets a number. ``arrays`` writes the maps as ``.npz`` beside it.
-    A picture that cannot be read, or answered, is reported and not raised.
+    folder. In a folder a sheet is called ``<picture>.<site>.<style>.png`` (all of it in ``names.sheet_file``); if that
+    name is taken by anything but the same sheet of the same picture, it gets a number. ``arrays`` writes the maps as
+    ``.npz`` beside it. A picture that cannot be read, or answered, is reported and not raised.
 
     Raises: ChoiceError, OutputError; those about ``inputs`` and ``output`` before anything is drawn.
     """
@@ -167,7 +167,9 @@ class _Target:
 
 def _free_name(folder: Path, picture: Picture, explanation: Explanation, style: str, mark: str) -> Path:
     for number in count(1):
-        path = folder / sheet_file(picture.path.stem, explanation.site, explanation.head, style, number)
+        path = folder / sheet_file(
+            picture.path.stem, explanation.site, explanation.method, explanation.head, style, number
+        )
         if not os.path.lexists(path) or _is_same_sheet(path, picture, mark):
             return path
     raise AssertionError("unreachable")

@@ -136,6 +136,7 @@ def batch(
     attnviz batch photos/ -o maps
     attnviz batch photos/ -o maps --per image --style pair
     attnviz batch @list.txt -o maps --export overlay,arrays --label person
+    attnviz batch photos/ -o maps --method relevance
     attnviz batch photos/ -o maps --shard 2/4
     """
     from detr_attnviz.batch.images import find_pictures

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from detr_attnviz.cli.messages import say
+from detr_attnviz.methods.catalogue import ALL, LAST, MEAN, METHODS, RAW, Layers, checked_facts
 
 if TYPE_CHECKING:
     from detr_attnviz.detector import Detector
@@ -131,6 +132,14 @@ class ModelOptions:
 class ShowOptions:
     """Which maps are wanted."""
 
+    method: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help=" ".join(f"{name}: {facts.summary}." for name, facts in METHODS.items()),
+            rich_help_panel=_WHAT,
+        ),
+    ] = RAW
     kind: Annotated[
         Literal["cross", "encoder", "decoder-self"],
         typer.Option(
@@ -141,11 +150,21 @@ class ShowOptions:
         ),
     ] = "cross"
     layer: Annotated[
-        int, typer.Option(metavar="N", help="Layer, counted from 0; -1 is the last.", rich_help_panel=_WHAT)
-    ] = -1
-    head: Annotated[str, typer.Option(metavar="mean|max|N", help="Head, or how heads join.", rich_help_panel=_WHAT)] = (
-        "mean"
-    )
+        str,
+        typer.Option(
+            metavar="N|N,M,…|all",
+            help="Layer, counted from 0; -1 is the last. Of several the mean.",
+            rich_help_panel=_WHAT,
+        ),
+    ] = str(LAST)
+    head: Annotated[
+        str,
+        typer.Option(
+            metavar="HOW",
+            help="A head's number, or how heads join: mean, max, or entropy-weighted, where sharp heads count more.",
+            rich_help_panel=_WHAT,
+        ),
+    ] = MEAN
     query: Annotated[
         list[int] | None,
         typer.Option(min=0, metavar="N", help="Object query by number; repeatable.", rich_help_panel=_WHAT),
@@ -180,26 +199,29 @@ class ShowOptions:
         ),
     ] = "from"
 
-    def request(self) -> "Request":
-        """The same as the library takes it.
-
-        Raises: typer.BadParameter for a point that is none, or that is missing.
-        """
+    def __post_init__(self) -> None:
+        """Raises: typer.BadParameter, or ChoiceError for what the method does not leave to choose."""
         if self.kind == "encoder" and not self.point:
             raise typer.BadParameter("--kind encoder needs at least one --point X,Y (original pixels)")
-        points = tuple(parse_point(text) for text in self.point or ())
+        for text in self.point or ():
+            parse_point(text)
+        checked_facts(self.method, self.kind, parse_layer(self.layer), self.head, self.direction)
+
+    def request(self) -> "Request":
+        """The same as the library takes it."""
         from detr_attnviz.methods.request import Request
 
         return Request(
+            method=self.method,
             kind=self.kind,
-            layer=self.layer,
+            layer=parse_layer(self.layer),
             head=self.head,
             queries=tuple(self.query or ()),
             labels=tuple(self.label or ()),
             top_k=self.top_k,
             threshold=self.threshold,
             fallback=self.fallback,
-            points=points,
+            points=tuple(parse_point(text) for text in self.point or ()),
             direction=self.direction,
         )
 
@@ -218,7 +240,11 @@ class StyleOptions:
     ] = "overlay"
     cmap: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="A matplotlib colour map. (default: inferno)", rich_help_panel=_DRAWING),
+        typer.Option(
+            metavar="NAME",
+            help="A matplotlib colour map. (default: inferno; coolwarm where values may be below zero)",
+            rich_help_panel=_DRAWING,
+        ),
     ] = None
     alpha: Annotated[
         float | None,
@@ -251,6 +277,17 @@ class StyleOptions:
 
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         return DrawingOptions(**{name: value for name, value in values.items() if value is not None})
+
+
+def parse_layer(text: str) -> Layers:
+    """``"5"`` as a number, ``"3,5"`` as several, ``"all"`` as itself."""
+    if text == ALL:
+        return ALL
+    try:
+        numbers = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise typer.BadParameter(f"--layer is {text!r}: give a layer's number, several as 3,5, or all") from None
+    return numbers if len(numbers) > 1 else numbers[0]
 
 
 def parse_point(text: str) -> tuple[float, float]:

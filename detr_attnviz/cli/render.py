@@ -48,6 +48,7 @@ def render(
 
     attnviz render street.jpg --layer 5 --head mean
     attnviz render street.jpg -c my_finetuned.pth --label car --style pair
+    attnviz render street.jpg --method relevance --top-k 3
     attnviz render photos/ -o sheets --kind encoder --point 320,240
     """
     from detr_attnviz.batch.images import find_pictures

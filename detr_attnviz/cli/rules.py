@@ -5,6 +5,8 @@ from typing import Any, NamedTuple
 
 import typer
 
+from detr_attnviz.methods.catalogue import METHODS, RAW, MethodFacts
+
 Values = Mapping[str, Any]
 
 
@@ -21,8 +23,19 @@ def _styles(values: Values) -> set[str]:
     return set(exports_of(values.get("export") or values["style"])) - {"arrays"}
 
 
+def _facts(values: Values) -> MethodFacts:
+    """What the method leaves to choose; one that does not exist leaves everything, until it is asked for."""
+    return METHODS.get(values.get("method", RAW), METHODS[RAW])
+
+
 _CHOOSING = ("label", "top_k", "threshold", "fallback")
 RULES = (
+    Rule(
+        lambda values: _facts(values).layers == "none",
+        ("layer",),
+        "--method goes through all layers or none",
+    ),
+    Rule(lambda values: not _facts(values).has_heads, ("head",), "--method leaves no choice of heads"),
     Rule(lambda values: bool(values["query"]), _CHOOSING, "--query names the queries outright"),
     Rule(
         lambda values: values["kind"] == "encoder",

@@ -1,13 +1,15 @@
 """Results as tables on stdout."""
 
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from detr_attnviz.cli.messages import one_line
+from detr_attnviz.methods.catalogue import METHODS, RAW
 
 if TYPE_CHECKING:
     from detr_attnviz.batch.sheets import RenderedSheet
@@ -25,30 +27,44 @@ def print_sheet(sheet: "RenderedSheet") -> None:
 
 def _maps(sheet: "RenderedSheet") -> Table:
     explanation = sheet.explanation
-    where = escape(one_line(str(sheet.picture)))
-    table = Table(
-        title=f"{where}: {explanation.site}, head {explanation.head}", title_justify="left", box=None, pad_edge=False
-    )
-    is_encoder = explanation.kind == "encoder"
-    for name in ("point",) if is_encoder else ("query", "label", "score", "box (pixels)"):
-        table.add_column(name, justify="left" if name == "label" else "right")
-    table.add_column("peak at", justify="right")
-    table.add_column("peak", justify="right")
-    for index in range(len(explanation)):
-        if is_encoder:
-            x, y = explanation.points[index]
-            cells = [f"{x:g},{y:g}"]
-        else:
-            seen = explanation.detections[index]
-            box = " ".join(_number(side, ".0f") for side in seen.box)
-            cells = [str(seen.index), escape(one_line(seen.name)), _number(seen.score, ".2f"), box]
-        place = ",".join(_number(side, ".0f") for side in explanation.peak(index))
-        table.add_row(*cells, place, _number(float(explanation.maps[index].max()), ".1%"))
+    table = Table(title=_title(sheet), title_justify="left", box=None, pad_edge=False)
+    whom = ["point"] if explanation.kind == "encoder" else ["query", "label", "score", "box (pixels)"]
+    if explanation.terms:
+        whom = [*whom[:3], "term", "share"]  # four rows a query: its box would only make them too wide
+    for name in (*whom, "peak at", "peak"):
+        table.add_column(name, justify="left" if name in ("label", "term") else "right", no_wrap=name == "term")
+    form = ".1%" if METHODS[explanation.method].is_attention else ".3g"
+    for row, values in zip(sheet.as_json()["maps"], explanation.maps, strict=True):
+        cells = _cells(row) | {"peak": _number(float(values.max()), form)}
+        table.add_row(*(cells[name] for name in (*whom, "peak at", "peak")))
     return table
 
 
-def _number(value: float, form: str) -> str:
-    return format(value, form) if math.isfinite(value) else "–"
+def _title(sheet: "RenderedSheet") -> str:
+    explanation = sheet.explanation
+    method = "" if explanation.method == RAW else f", {explanation.method}"
+    head = f", head {explanation.head}" if explanation.head else ""
+    return f"{escape(one_line(str(sheet.picture)))}: {explanation.site}{method}{head}"
+
+
+def _cells(row: Mapping[str, Any]) -> dict[str, str]:
+    """A map's row as texts, by the names of columns."""
+    cells = {"peak at": ",".join(_number(side, ".0f") for side in row["peak"]) if row["peak"] else "–"}
+    if "term" in row:
+        cells |= {"term": row["term"], "share": _number(row["share"], ".0%")}
+    if "point" in row:
+        return {**cells, "point": ",".join(_number(side, "g") for side in row["point"])}
+    return {
+        **cells,
+        "query": str(row["query"]),
+        "label": escape(one_line(row["name"])),
+        "score": _number(row["score"], ".2f"),
+        "box (pixels)": " ".join(_number(side, ".0f") for side in row["box"]),
+    }
+
+
+def _number(value: float | None, form: str) -> str:
+    return "–" if value is None or not math.isfinite(value) else format(value, form)
 
 
 def print_proof(proof: "Verification") -> None:

@@ -11,6 +11,7 @@ from detr_attnviz.batch.arrays import array_bytes, write_arrays
 from detr_attnviz.detector import Detector
 from detr_attnviz.errors import OutputError
 from detr_attnviz.explanation import Explanation
+from detr_attnviz.methods.decompose import TERMS
 from detr_attnviz.methods.request import Request
 from tests.tiny import drawn_picture
 
@@ -49,6 +50,20 @@ def test_encoder_points_and_decoder_self(detector: Detector, tmp_path: Path) -> 
         assert arrays["maps"].shape == (1, 10)
         assert arrays["all_boxes_xyxy_px"].shape == (10, 4)
         assert set(json.loads(str(arrays["README"]))["arrays"]) | {"README"} == set(arrays.files)
+
+
+def test_terms_and_their_shares(detector: Detector, tmp_path: Path) -> None:
+    trace = detector.trace(drawn_picture(), shortest_px=64, longest_px=96)
+    write_arrays(Request(method="decompose", queries=(4, 1)).answer(trace), tmp_path / "maps.npz")
+    with np.load(tmp_path / "maps.npz", allow_pickle=False) as arrays:
+        assert arrays["maps"].shape == (8, 2, 3)
+        assert arrays["queries"].tolist() == [4] * 4 + [1] * 4
+        assert arrays["terms"].tolist() == list(TERMS * 2)
+        np.testing.assert_allclose(arrays["shares"].reshape(2, 4).sum(1), 1)
+        readme = json.loads(str(arrays["README"]))
+        assert set(readme["arrays"]) | {"README"} == set(arrays.files)
+    assert readme["arrays"]["maps"].endswith("; a value is logit")
+    assert readme["origin"]["method"] == "decompose"
 
 
 def test_bytes_do_not_depend_on_the_time(explanation: Explanation, monkeypatch: pytest.MonkeyPatch) -> None:

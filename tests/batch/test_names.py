@@ -18,6 +18,7 @@ from detr_attnviz.batch.names import (
     sheet_file,
     slug,
 )
+from detr_attnviz.methods.decompose import TERMS
 
 parts = st.text(st.characters(exclude_characters="/\0"), min_size=1, max_size=120).filter(
     lambda t: t not in (".", "..")
@@ -76,9 +77,17 @@ def test_a_class_name_becomes_a_harmless_piece(name: str, expected: str) -> None
     assert slug(name) == expected
 
 
+@pytest.mark.parametrize("term", TERMS)
+def test_files_of_terms_are_ours_and_differ(term: str) -> None:
+    names = {query_file("a.jpg", 3, "cat", "overlay", other) for other in TERMS}
+    assert len(names) == 4
+    assert is_map_file(Path(query_file("a.jpg", 3, "", "overlay", term)).name)
+    assert is_map_file(Path(point_file("a.jpg", 3, 1, 2, "heatmap", term)).name)
+
+
 @given(st.text(max_size=400))
 def test_no_class_name_leaves_its_folder(name: str) -> None:
-    path = query_file("sub/cat.jpg", 17, name, "overlay")
+    path = query_file("sub/cat.jpg", 17, name, "overlay", TERMS[-1])
     assert Path(path).parent == Path("sub/cat.jpg")
     assert Path(path).name.startswith("q17")
     assert len(Path(path).name.encode()) <= 255
@@ -89,6 +98,9 @@ def test_files_of_one_picture() -> None:
     assert query_file("cat.jpg", 3, "cat", "heatmap") == "cat.jpg/q3_cat.heatmap.png"
     assert query_file("cat.jpg", 3, "", "heatmap") == "cat.jpg/q3.heatmap.png"
     assert point_file("cat.jpg", 0, 320.5, 240, "overlay") == "cat.jpg/p0_320.5,240.overlay.png"
+    assert query_file("a.jpg", 3, "cat", "pair", "content · position") == "a.jpg/q3_cat_content-position.pair.png"
+    assert query_file("a.jpg", 3, "", "pair", "content · position") == "a.jpg/q3_content-position.pair.png"
+    assert point_file("a.jpg", 0, 3, 4, "pair", "content · content") == "a.jpg/p0_3,4_content-content.pair.png"
     assert image_file("sub/cat.jpg", "overlay") == "sub/cat.jpg.overlay.png"
     assert image_file("sub/cat.jpg", "arrays") == "sub/cat.jpg.npz"
     assert len(set(image_files("cat.jpg"))) == 5
@@ -100,6 +112,18 @@ def test_what_we_did_not_name_is_not_ours(name: str) -> None:
 
 
 def test_a_sheet_says_what_it_shows() -> None:
-    assert sheet_file("cat", "decoder.5.cross", "mean", "overlay") == "cat.decoder.5.cross.overlay.png"
-    assert sheet_file("cat", "decoder.5.cross", "3", "pair", 2) == "cat.decoder.5.cross.head3.pair-2.png"
-    assert len(sheet_file("😀" * 60, "decoder.5.cross", "11", "overlay", 99).encode()) <= 255
+    assert sheet_file("cat", "decoder.5.cross", "raw", "mean", "overlay") == "cat.decoder.5.cross.overlay.png"
+    assert sheet_file("cat", "decoder.5.cross", "raw", "3", "pair", 2) == "cat.decoder.5.cross.head3.pair-2.png"
+    assert sheet_file("cat", "decoder.3+5.cross", "raw", "max", "pair") == "cat.decoder.3+5.cross.max.pair.png"
+    assert sheet_file("cat", "decoder.all.cross", "relevance", "", "overlay") == (
+        "cat.decoder.all.cross.relevance.overlay.png"
+    )
+    assert sheet_file("cat", "encoder.5.self", "value-norm", "entropy-weighted", "overlay") == (
+        "cat.encoder.5.self.value-norm.entropy-weighted.overlay.png"
+    )
+
+
+def test_the_name_of_a_sheet_is_never_too_long() -> None:
+    layers = "+".join(map(str, range(11)))
+    name = sheet_file("😀" * 60, f"decoder.{layers}.cross", "value-norm", "entropy-weighted", "overlay", 99)
+    assert len(name.encode()) <= 255

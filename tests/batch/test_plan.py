@@ -19,6 +19,11 @@ from tests.tiny import tiny_detector
     [
         {"request": Request(layer=0)},
         {"request": Request(head=1)},
+        {"request": Request(head="entropy-weighted")},
+        {"request": Request(layer=(0, 1))},
+        {"request": Request(layer="all")},
+        {"request": Request(method="value-norm")},
+        {"request": Request(method="relevance")},
         {"request": Request(threshold=0.5)},
         {"request": Request(fallback=0)},
         {"request": Request(labels=("cat",))},
@@ -45,6 +50,9 @@ def test_the_same_settings_in_other_words_have_the_same_hash(detector: Detector)
         exports=("overlay", "arrays", "overlay"),
     )
     assert one.hash_for(detector) == other.hash_for(detector)
+    layers = [BatchSettings(Request(layer=layer)).hash_for(detector) for layer in ((5, 3), [3, 5, 5])]
+    assert layers[0] == layers[1]
+    assert BatchSettings(Request(layer=[-1])).hash_for(detector) == BatchSettings().hash_for(detector)
     assert BatchSettings().hash_for(detector) == BatchSettings(exports=("overlay",)).hash_for(detector)
 
 
@@ -77,7 +85,7 @@ def test_settings_as_plain_data_say_everything() -> None:
         "queries": [],
         "labels": [],
     }
-    assert row["drawing"] == asdict(DrawingOptions()) | {"contours": [0.25, 0.5, 0.75]}
+    assert row["drawing"] == asdict(DrawingOptions()) | {"contours": [0.25, 0.5, 0.75], "cmap": "inferno"}
     assert (row["shortest_px"], row["longest_px"], row["per"]) == (None, 400, "image")
 
 
@@ -94,6 +102,20 @@ def test_styles_that_cannot_show_decoder_self_attention(per: Any, exports: tuple
 def test_styles_that_show_decoder_self_attention() -> None:
     BatchSettings(Request(kind="decoder-self"), exports=("overlay", "arrays"))
     BatchSettings(Request(kind="decoder-self"), exports=("overlay", "heatmap"), per="image")
+
+
+def test_contours_cannot_show_values_below_zero() -> None:
+    with pytest.raises(ChoiceError, match=r"contour cannot show method decompose.*: choose overlay, heatmap or pair"):
+        BatchSettings(Request(method="decompose"), exports=("overlay", "contour"))
+    BatchSettings(Request(method="decompose"), exports=("overlay", "heatmap", "pair", "arrays"))
+
+
+def test_layers_and_the_colour_map_in_use_are_said() -> None:
+    drawing = DrawingOptions()
+    assert BatchSettings(Request(layer=[5, 3, 5])).as_row()["request"]["layer"] == [3, 5]
+    assert BatchSettings(Request(layer="all")).as_row()["request"]["layer"] == "all"
+    row = BatchSettings(Request(method="decompose")).as_row(drawing)
+    assert (row["request"]["method"], row["drawing"]["cmap"]) == ("decompose", drawing.colors(is_signed=True))
 
 
 def test_wrong_settings_name_the_right_ones() -> None:

@@ -2,13 +2,16 @@
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
+import pytest
 
 from detr_attnviz.batch.rows import json_line, row_of, text_of
 from detr_attnviz.detections import Detection
 from detr_attnviz.detector import Detector
 from detr_attnviz.explanation import Explanation
+from detr_attnviz.methods.decompose import TERMS
 from detr_attnviz.methods.request import Request
 from tests.tiny import drawn_picture
 
@@ -32,13 +35,49 @@ def test_a_row_of_an_encoder_point(detector: Detector) -> None:
     assert "query" not in row
 
 
+def test_a_row_of_one_of_several_terms(detector: Detector) -> None:
+    trace = detector.trace(drawn_picture(), shortest_px=64, longest_px=96)
+    explanation = Request(method="decompose", queries=(4, 1), head=2).answer(trace)
+    row = row_of(explanation, 5)
+    assert (row["query"], row["term"], row["method"], row["quantity"]) == (1, TERMS[1], "decompose", "logit")
+    assert row["share"] == explanation.shares[5]
+    assert sum(row_of(explanation, index)["share"] for index in range(4)) == pytest.approx(1)
+    text = text_of(explanation, 5)
+    assert (text["term"], text["share"], text["head"]) == (TERMS[1], str(explanation.shares[5]), "2")
+    at_point = row_of(Request(method="decompose", kind="encoder", points=((10, 20),)).answer(trace), 3)
+    assert (at_point["point"], at_point["term"]) == ([10, 20], TERMS[3])
+
+
+@pytest.mark.parametrize(
+    ("request_", "layer", "head", "quantity"),
+    [
+        (Request(layer=0), 0, "mean", "attention"),
+        (Request(layer=(1, 0), head="max"), [0, 1], "max", "attention"),
+        (Request(method="rollout"), [0, 1], "", "rollout"),
+        (Request(method="gradcam"), [], "", "feature × gradient"),
+    ],
+)
+def test_layers_heads_and_quantity(detector: Detector, request_: Request, layer: Any, head: str, quantity: str) -> None:
+    row = row_of(request_.answer(detector.trace(drawn_picture(), shortest_px=64, longest_px=96)), 0)
+    assert (row["layer"], row["head"], row["quantity"]) == (layer, head, quantity)
+    assert "term" not in row
+    assert json.loads(json_line(row)) == row
+
+
 def test_numbers_that_are_none_are_null(explanation: Explanation) -> None:
     broken = Detection(3, float("nan"), 0, "cat", (0.0, float("inf"), 1.0, 1.0))
     maps = np.full_like(explanation.maps, np.nan)
     row = row_of(replace(explanation, detections=(broken,) * 3, maps=maps), 0)
     assert row["score"] is None
+    assert row["peak"] is None
     assert row["box"] == [0.0, None, 1.0, 1.0]
     assert json.loads(json_line(row))["score"] is None
+
+
+def test_a_map_that_is_the_same_everywhere_has_no_peak(explanation: Explanation) -> None:
+    flat = replace(explanation, maps=np.zeros_like(explanation.maps))
+    assert row_of(flat, 0)["peak"] is None
+    assert text_of(flat, 0)["peak"] == "null"
 
 
 def test_a_row_is_one_line_whatever_names_hold() -> None:

@@ -96,6 +96,37 @@ def test_maps_equal_those_of_render(
             assert ours.size == theirs.size
 
 
+def test_a_file_a_term(run: Runner, out: Path, settings: BatchSettings) -> None:
+    changed = replace(settings.request, method="decompose")
+    assert run(request=changed).written == 4 * (2 * 4 + 1)
+    row = rows_in(out)[5]
+    assert row["term"] == "content · position"
+    assert row["file"] == f"a.jpg/q{row['query']}_{row['name']}_content-position.overlay.png"
+    assert sum(one["share"] for one in rows_in(out)[:4]) == pytest.approx(1)
+    assert run(request=changed).skipped == 4
+    report = run(request=replace(changed, method="relevance"))
+    assert (report.written, report.replaced) == (12, 36)
+    assert len(tree(out)) == 12 + 1
+
+
+def test_a_file_a_term_at_encoder_points(run: Runner, out: Path) -> None:
+    points = ((10.0, 20.0), (30.0, 40.0))
+    run(request=Request(method="decompose", kind="encoder", points=points), exports=("heatmap",))
+    assert {row["file"].removeprefix("a.jpg/") for row in rows_in(out) if row["picture"] == "a.jpg"} == {
+        f"p{number}_{x:g},{y:g}_{query}-{cell}.heatmap.png"
+        for number, (x, y) in enumerate(points)
+        for query in ("content", "position")
+        for cell in ("content", "position")
+    }
+
+
+@pytest.mark.parametrize("method", ["rollout", "attn-gradcam", "relevance", "value-norm", "gradcam"])
+def test_other_methods_fill_the_same_tree(run: Runner, out: Path, settings: BatchSettings, method: str) -> None:
+    report = run(request=replace(settings.request, method=method))
+    assert (report.written, report.failed) == (12, 0)
+    assert {row["method"] for row in rows_in(out)} == {method}
+
+
 def test_a_second_run_writes_nothing(run: Runner, out: Path) -> None:
     run()
     before = times(out)

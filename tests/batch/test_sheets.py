@@ -91,6 +91,31 @@ def test_other_commands_get_another_name(draw: Draw, picture: Path, tmp_path: Pa
     ]
 
 
+@pytest.mark.parametrize(
+    ("about", "name"),
+    [
+        ({"method": "relevance"}, "cat.decoder.all.cross.relevance.overlay.png"),
+        ({"method": "rollout"}, "cat.decoder.all.cross.rollout.overlay.png"),
+        ({"method": "gradcam"}, "cat.backbone.gradcam.overlay.png"),
+        ({"method": "value-norm", "layer": 0, "head": "max"}, "cat.decoder.0.cross.value-norm.max.overlay.png"),
+        ({"method": "decompose", "head": 1}, "cat.decoder.1.cross.decompose.head1.overlay.png"),
+        ({"layer": "all", "head": "entropy-weighted"}, "cat.decoder.all.cross.entropy-weighted.overlay.png"),
+    ],
+)
+def test_names_say_the_method_and_the_layers(draw: Draw, picture: Path, about: dict[str, Any], name: str) -> None:
+    (sheet,) = draw(picture, **about)
+    assert sheet.files == (Path(name),)
+    with Image.open(name) as drawn:
+        assert drawn.info["method"] == about.get("method", "raw")
+        assert drawn.info["layer"] == json.dumps(sheet.as_json()["maps"][0]["layer"])
+
+
+def test_unsure_queries_of_several_terms_are_counted_once(draw: Draw, picture: Path) -> None:
+    (sheet,) = draw(picture, method="decompose", threshold=1.0, top_k=None)
+    assert len(sheet.explanation) == 12
+    assert sheet.remark.endswith("showing the 3 best instead")
+
+
 def test_somebody_elses_file_of_that_name_stays(draw: Draw, picture: Path) -> None:
     Path("cat.decoder.1.cross.overlay.png").write_bytes(b"mine")
     assert draw(picture)[0].files[0].name == "cat.decoder.1.cross.overlay-2.png"

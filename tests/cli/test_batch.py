@@ -121,6 +121,16 @@ def test_decoder_self_attention_as_a_matrix(batch: Any, tmp_path: Path) -> None:
     assert "a.png.heatmap.png" in written(tmp_path / "out")
 
 
+def test_a_method_and_its_settings(batch: Any, tmp_path: Path) -> None:
+    outcome = batch("--method", "value-norm", "--layer", "all", "--head", "entropy-weighted", "--json")
+    assert outcome.code == 0, outcome.err
+    asked = {"method": "value-norm", "layer": "all", "head": "entropy-weighted"}
+    assert asked.items() <= outcome.data["settings"]["request"].items()
+    row = rows(tmp_path / "out")[0]
+    assert (row["method"], row["layer"], row["head"]) == ("value-norm", [0, 1], "entropy-weighted")
+    assert row["quantity"] == "length of what is written"
+
+
 def test_files_that_made_room_are_counted(batch: Any, tmp_path: Path) -> None:
     batch("--threshold", 0, "--top-k", 2)
     outcome = batch("--threshold", 0, "--top-k", 2, "--layer", 0)
@@ -136,6 +146,10 @@ def test_encoder_points(batch: Any, tmp_path: Path) -> None:
     ("args", "message"),
     [
         (("--layer", 9), "no layer 9"),
+        (("--layer", "0,9"), "no layer 9"),
+        (("--method", "magic"), "no method 'magic': methods are raw, rollout"),
+        (("--method", "relevance", "--kind", "decoder-self"), "relevance explains kind cross, not decoder-self"),
+        (("--method", "decompose", "--export", "overlay,contour"), "contour cannot show method decompose"),
         (("--export", "svg"), "exports are overlay, heatmap, pair, contour, arrays"),
         (("--label", "zebra"), "no class 'zebra'"),
         (("--kind", "decoder-self", "--export", "heatmap"), "heatmap (the matrix of all) with --per image"),

@@ -8,6 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
+from detr_attnviz.methods.catalogue import METHODS
 from tests.cli.conftest import Attnviz
 from tests.tiny import tiny_model
 
@@ -105,6 +106,43 @@ def test_decoder_self(attnviz: Attnviz, tiny_checkpoint: Path, picture: Path) ->
     assert "decoder.1.self" in done.out
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method(attnviz: Attnviz, tiny_checkpoint: Path, picture: Path, method: str) -> None:
+    done = attnviz("render", picture, "-c", tiny_checkpoint, *SMALL, "--method", method, "--query", 1, "-o", "x.png")
+    assert done.code == 0, done.err
+    title = next(line for line in done.out.splitlines() if "street.png" in line)
+    assert title.endswith(", head mean") == METHODS[method].has_heads
+    assert (f", {method}" in title) == (method != "raw")
+    assert ("%" in done.out) == (method in ("raw", "decompose"))
+    assert picture_size("x.png")[0] > 300
+
+
+def test_terms_have_rows_and_shares_on_a_narrow_terminal(
+    attnviz: Attnviz, tiny_checkpoint: Path, picture: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    done = attnviz("render", picture, "-c", tiny_checkpoint, *SMALL, "--method", "decompose", "--query", 1)
+    assert done.code == 0, done.err
+    rows = [line for line in done.out.splitlines() if re.search(r"(content|position) · (content|position)", line)]
+    assert max(map(len, rows)) <= 80
+    shares = [int(re.findall(r"(-?\d+)%", row)[0]) for row in rows]
+    assert len(rows) == 4
+    assert sum(shares) == pytest.approx(100, abs=2)
+    assert "wrote street.decoder.1.cross.decompose.overlay.png" in done.out
+
+
+def test_layers_by_number_and_all_of_them(attnviz: Attnviz, tiny_checkpoint: Path, picture: Path) -> None:
+    for layer, found in (("0,-1", [0, 1]), ("all", [0, 1]), ("-2", 0), ("1,1", 1)):
+        done = attnviz("render", picture, "-c", tiny_checkpoint, *SMALL, "--layer", layer, "-o", "x.png", "--json")
+        assert [row["layer"] for row in done.data["pictures"][0]["maps"]] == [found] * 3
+    assert done.data["pictures"][0]["maps"][0]["quantity"] == "attention"
+
+
+def test_wrong_choices_of_a_method_are_told_without_a_model(attnviz: Attnviz, picture: Path) -> None:
+    done = attnviz("render", picture, "-c", "nowhere.pth", "--method", "magic")
+    assert (done.code, "no method 'magic'" in done.err) == (1, True)
+
+
 def test_demo_weights_say_how_to_get_real_ones(attnviz: Attnviz, picture: Path) -> None:
     done = attnviz("render", picture, "-o", "x.png")
     assert done.code == 0
@@ -117,7 +155,15 @@ def test_demo_weights_say_how_to_get_real_ones(attnviz: Attnviz, picture: Path) 
     [
         (["--layer", 9], 1, "decoder has 2 layers, 0–1"),
         (["--head", 17], 1, "head must be in 0–"),
-        (["--head", "best"], 1, "mean, max or a head's number"),
+        (["--head", "best"], 1, "mean, max, entropy-weighted or a head's number"),
+        (["--method", "magic"], 1, "no method 'magic': methods are raw, rollout, attn-gradcam"),
+        (["--method", "rollout", "--kind", "decoder-self"], 1, "rollout explains kind cross, not decoder-self"),
+        (["--method", "decompose", "--layer", "0,1"], 1, "decompose explains one layer at a time: layer is 0, 1"),
+        (["--method", "decompose", "--head", "max"], 1, "it must be mean or a head's number with method decompose"),
+        (["--method", "decompose", "--style", "contour"], 1, "choose overlay, heatmap or pair"),
+        (["--layer", "0,7"], 1, "no layer 7: this checkpoint's decoder has 2 layers"),
+        (["--layer", "last"], 2, "several as 3,5, or all"),
+        (["--layer", "0,"], 2, "several as 3,5, or all"),
         (["--query", 99], 1, "queries are 0–9|query must be in 0–9"),
         (["--label", "unicorn"], 1, "no class 'unicorn'"),
         (["--cmap", "infarno"], 1, "inferno"),

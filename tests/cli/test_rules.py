@@ -28,6 +28,10 @@ ENCODER = ("--kind", "encoder", "--point", "1,1")
         (("--alpha", 0.5, "--style", "contour"), "--alpha would have no effect"),
         (("--scale", "shared", "--style", "contour"), "--scale would have no effect"),
         (("--smooth", "nearest", "--kind", "decoder-self"), "--smooth would have no effect"),
+        (("--method", "rollout", "--layer", 3), "--layer would have no effect: --method goes through all layers or"),
+        (("--method", "gradcam", "--layer", "all"), "--layer would have no effect"),
+        (("--method", "relevance", "--head", "max"), "--head would have no effect: --method leaves no choice of heads"),
+        (("--method", "attn-gradcam", "--head", 0), "--head would have no effect"),
     ],
 )
 @pytest.mark.parametrize("command", ["render", "batch"])
@@ -62,6 +66,9 @@ def test_an_option_without_effect_on_exports(attnviz: Attnviz, args: tuple[objec
         ("--smooth", "nearest", "--scale", "shared", "--style", "heatmap"),
         ("--style", "contour", "--smooth", "bilinear", "--cmap", "viridis"),
         (*ENCODER, "--direction", "to"),
+        ("--method", "attn-gradcam", "--layer", 0),
+        ("--method", "value-norm", "--layer", "0,1", "--head", "entropy-weighted", "--kind", "decoder-self"),
+        (*ENCODER, "--method", "decompose", "--head", 2),
     ],
 )
 def test_what_has_an_effect_is_taken(
