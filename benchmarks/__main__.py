@@ -14,10 +14,11 @@ from benchmarks import report
 from benchmarks.figures import Table
 from benchmarks.machine import machine_facts, one_line
 from benchmarks.plan import Plan
-from benchmarks.tables import batch, cold, forward, peers, pictures
+from benchmarks.tables import batch, cold, forward, methods, peers, pictures
 
 TABLES = {
     "forward": forward.measure,
+    "methods": methods.measure,
     "pictures": pictures.measure,
     "peers": peers.measure,
     "cold": cold.measure,

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from benchmarks.peers.answers import BEST, Seen, pixel_boxes
 from benchmarks.peers.official_model import OfficialDetr, load_official
-from benchmarks.peers.serving import Handlers, serve_or_run, stopwatch
+from benchmarks.peers.official_relevance import relevance
+from benchmarks.peers.serving import Handlers, peak_mb, serve_or_run, stopwatch
 
 
 class Official:
@@ -29,7 +30,8 @@ class Official:
 
     def handlers(self) -> Handlers:
         """Everything that can be asked."""
-        return {name: getattr(self, name) for name in ("load", "forward", "overlays", "draw", "answers")}
+        names = ("load", "forward", "overlays", "draw", "answers", "relevance", "peak_mb")
+        return {name: getattr(self, name) for name in names}
 
     def load(self, checkpoint: str, device: str = "cpu", shortest_px: int = 800) -> None:
         self.device = torch.device(device)
@@ -66,6 +68,18 @@ class Official:
         output, encoder, cross = self._watched(pixels)
         logits, boxes = output["pred_logits"][0].cpu(), output["pred_boxes"][0].cpu()
         np.savez(file, pixels=pixels.cpu(), logits=logits, boxes=boxes, cross=cross.cpu(), encoder=encoder.cpu())
+
+    def relevance(self, picture: str, queries: list[int], file: str) -> float:
+        """Seconds from the pixels to the relevance of ``queries``, which go into ``file`` (``.npz``)."""
+        pixels = self._pixels(Image.open(picture))
+        with stopwatch(self._wait) as seconds:
+            found = relevance(self.model, pixels, queries)
+        np.savez(file, relevance=found.numpy())
+        return seconds()
+
+    def peak_mb(self) -> float:
+        """The largest that this process has been."""
+        return peak_mb()
 
     def _pixels(self, image: Image.Image) -> Tensor:
         pixels: Tensor = self.transform(image)

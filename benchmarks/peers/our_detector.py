@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 import detr_attnviz as av
-from benchmarks.peers.serving import Handlers, stopwatch
+from benchmarks.peers.serving import Handlers, peak_mb, stopwatch
 from detr_attnviz.batch.exports import make_files
 from detr_attnviz.batch.plan import BatchSettings
 from detr_attnviz.detector import exact_inference
@@ -37,7 +37,18 @@ class Ours:
 
     def handlers(self) -> Handlers:
         """Everything that can be asked."""
-        names = ("load", "forward", "forward_each", "recording", "overlays", "draw", "maps", "answers")
+        names = (
+            "load",
+            "forward",
+            "forward_each",
+            "recording",
+            "overlays",
+            "draw",
+            "maps",
+            "answers",
+            "explain",
+            "peak_mb",
+        )
         return {name: getattr(self, name) for name in names}
 
     def load(
@@ -108,6 +119,22 @@ class Ours:
             for site in sites:
                 records[site].map()
         return {"first": first(), "further": further(), "all": everything(), "bytes": held}
+
+    def explain(self, picture: str, method: str, queries: list[int], file: str | None = None) -> float:
+        """Seconds from a traced picture to the maps of ``queries``, which go into ``file`` (``.npz``) if there is one.
+
+        Records are new each time: nothing that an earlier question left behind helps.
+        """
+        trace = self.detector.trace(picture, shortest_px=self.shortest_px)
+        with stopwatch(self._wait) as seconds:
+            found = av.explain(trace, method=method, queries=queries)
+        if file:
+            np.savez(file, relevance=found.maps.reshape(len(found), -1))
+        return seconds()
+
+    def peak_mb(self) -> float:
+        """The largest that this process has been."""
+        return peak_mb()
 
     def answers(self, picture: str, file: str) -> None:
         """Everything to compare as an ``.npz``."""

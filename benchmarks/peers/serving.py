@@ -51,6 +51,13 @@ def stopwatch(wait: Callable[[], None] = lambda: None) -> Iterator[Callable[[], 
     seconds = time.perf_counter() - started
 
 
+def peak_mb() -> float:
+    """The largest that this process has been, in MB."""
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 << (20 if sys.platform == "darwin" else 10))
+
+
 @dataclass(frozen=True)
 class Errand:
     """What a peer does when it is run as a script."""

@@ -44,6 +44,26 @@ def test_peer_2_equals_peer_1_on_the_same_pixels(
     _assert_near(official_answers, file)
 
 
+def test_relevance_of_peer_1_is_the_authors_own(official: Worker, small: Golden, tmp_path: Path) -> None:
+    file, known = tmp_path / "relevance.npz", small.relevance
+    queries = known["queries"].tolist()
+    official.ask("relevance", picture=str(small.picture), queries=queries, file=str(file))
+    expected = np.stack([known[f"relevance.{query}"] for query in queries])
+    with np.load(file) as found:
+        assert_allclose(found["relevance"], expected, rtol=0, atol=1e-3 * expected.max())
+    again = tmp_path / "known.npz"
+    np.savez(again, relevance=expected)
+    assert largest_differences(str(file), str(again))["relevance"] < 1e-3
+
+
+def test_ours_explains_and_tells_its_memory(ours: Worker, small: Golden, tmp_path: Path) -> None:
+    file = tmp_path / "ours.npz"
+    assert ours.ask("explain", picture=str(small.picture), method="relevance", queries=[0, 7], file=str(file)) > 0
+    with np.load(file) as found:
+        assert found["relevance"].shape == (2, small.arrays["enc.0"].shape[-1])
+    assert ours.ask("peak_mb") > 100
+
+
 @pytest.mark.parametrize("peer", ["official", "huggingface", "ours"])
 def test_overlays_are_five_pictures_of_the_pictures_size(
     peer: str, request: pytest.FixtureRequest, small: Golden, tmp_path: Path

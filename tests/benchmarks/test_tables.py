@@ -10,7 +10,7 @@ import pytest
 from benchmarks.commands import Finished
 from benchmarks.figures import Table
 from benchmarks.plan import Plan
-from benchmarks.tables import batch, forward, peers, pictures
+from benchmarks.tables import batch, forward, methods, peers, pictures
 
 SECONDS = {"official": 1.0, "huggingface": 2.0, "fp32": 0.4, "bf16": 0.25}
 
@@ -36,6 +36,9 @@ class PlayedWorker:
             "forward_each": 10.0,
             "recording": 0.01,
             "maps": {"first": 0.002, "further": 0.0001, "all": 0.05, "bytes": 20_000_000},
+            "explain": 3 * seconds,
+            "relevance": 5.0,
+            "peak_mb": 5000.0,
             "overlays": {"seconds": seconds, "queries": [1, 2] if self.name == "bf16" else [1, 3]},
         }.get(do)
 
@@ -44,7 +47,9 @@ def played_command(*arguments: str | Path, folder: Path = Path()) -> Finished:
     """Commands take ten times what a warm picture takes; differences are all alike."""
     words = " ".join(map(str, arguments))
     if "comparing" in words:
-        return Finished(0, 0, json.dumps({"logits": 1e-5, "boxes": 0, "cross": 1e-7, "encoder": 2e-7}))
+        return Finished(
+            0, 0, json.dumps({"logits": 1e-5, "boxes": 0, "cross": 1e-7, "encoder": 2e-7, "relevance": 1e-6})
+        )
     seconds = next((SECONDS[name] for name in SECONDS if name in words), 1.0)
     return Finished(10 * seconds, 1000 * seconds, json.dumps({"seconds": 11.0}))
 
@@ -59,9 +64,9 @@ def plan(training_checkpoint: Path, tmp_path: Path) -> Plan:
 
 @pytest.fixture
 def _played(monkeypatch: pytest.MonkeyPatch) -> None:
-    for table in (batch, forward, peers):
+    for table in (batch, forward, methods, peers):
         monkeypatch.setattr(table, "Worker", PlayedWorker)
-    for table in (batch, peers):
+    for table in (batch, methods, peers):
         monkeypatch.setattr(table, "run_python", played_command)
     for table in (forward, peers):
         monkeypatch.setattr(table, "has_package", lambda name: True)
@@ -71,6 +76,16 @@ def judged(table: Table) -> dict[str, list[bool | None]]:
     """Verdicts by row, of rows that have a goal to meet."""
     found = {row.name: [one.is_met for one in table.verdicts(row)] for row in table.rows}
     return {name: verdicts for name, verdicts in found.items() if set(verdicts) - {None}}
+
+
+@pytest.mark.usefixtures("_played")
+def test_relevance_is_held_against_the_forward_and_a_limit_of_memory(plan: Plan) -> None:
+    table = methods.measure(plan)
+    assert judged(table) == {
+        methods.RELEVANCE: [True, None, None],
+        "peak memory of the process, ours": [False],
+    }
+    assert [one.value for one in table.verdicts(table.rows[2])] == pytest.approx([3.0, 1.2, 0.24])
 
 
 @pytest.mark.usefixtures("_played")
