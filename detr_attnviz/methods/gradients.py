@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -64,8 +65,9 @@ def weight_gradients(
 
 
 def rows_of(gradient: Tensor) -> Float[Tensor, "scores queries width"]:
-    """A site's output gradients without its batch axis of one, wherever that is."""
-    return gradient.reshape(len(gradient), -1, gradient.shape[-1])
+    """A site's output gradients in float32 or wider, without its batch axis of one, wherever that is."""
+    dtype = torch.promote_types(gradient.dtype, torch.float32)
+    return gradient.to(dtype).reshape(len(gradient), -1, gradient.shape[-1])
 
 
 def most_at_once(bytes_each: int, most_bytes: int = 1 << 30) -> int:

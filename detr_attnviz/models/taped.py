@@ -145,7 +145,7 @@ def _mix_back(
     gradients: Tensor, q: Tensor, k: Tensor, v: Tensor, hidden: Tensor | None, output: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     """``[n B heads T dim]`` for q, k and v, head by head."""
-    found = [torch.zeros((len(gradients), *x.shape), dtype=x.dtype) for x in (q, k, v)]
+    found = [x.new_zeros((len(gradients), *x.shape)) for x in (q, k, v)]
     for picture in range(q.shape[0]):
         out_of_sight = None if hidden is None else hidden[picture, 0]
         for head in range(q.shape[1]):

@@ -17,7 +17,7 @@ from detr_attnviz.methods.relevance import relevance
 from detr_attnviz.trace import Trace
 from tests.families.test_module import Notebook
 from tests.parity.cases import RELEVANCE_CASES, golden
-from tests.tiny import drawn_picture, tiny_detector
+from tests.tiny import drawn_picture, tiny_detector, tiny_model
 
 pytestmark = pytest.mark.filterwarnings("ignore:enable_nested_tensor is True:UserWarning")  # the fork's own
 MODELS: tuple[dict[str, object], ...] = (
@@ -194,3 +194,26 @@ def test_what_is_missing_is_named(missing: list[str], words: str, monkeypatch: p
 def test_as_many_scores_at_once_as_memory_takes() -> None:
     assert gradients.most_at_once(1 << 28) == 4
     assert gradients.most_at_once(1 << 40) == 1
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
+@pytest.mark.parametrize("method", ["relevance", "attn-gradcam", "gradcam", "rollout", "value-norm", "decompose"])
+def test_gpu_maps_equal_the_cpus(method: str) -> None:
+    on_cpu, on_gpu = (
+        av.explain(av.load(tiny_model(), device=device).trace(drawn_picture()), method=method, queries=[1, 4]).maps
+        for device in ("cpu", "cuda")
+    )
+    np.testing.assert_allclose(on_gpu, on_cpu, rtol=0, atol=1e-4 * np.abs(on_cpu).max())
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
+def test_a_fork_in_another_precision(dtype: torch.dtype) -> None:
+    class Lower(Notebook):
+        def forward(self, images: Tensor) -> dict[str, Tensor]:
+            return super().forward(images.to(dtype))
+
+    fork = Lower().to(dtype).eval()
+    trace = av.load(fork, device="cpu").trace(drawn_picture(), shortest_px=128)
+    assert relevance(trace, [0, 5]).isfinite().all()
+    assert av.explain(trace, method="attn-gradcam", queries=[0]).maps.shape == (1, 4, 6)
