@@ -8,6 +8,7 @@ import typer
 from detr_attnviz import __version__
 from detr_attnviz.cli.batch import batch
 from detr_attnviz.cli.checkpoints import checkpoints_app
+from detr_attnviz.cli.evaluate import evaluate
 from detr_attnviz.cli.inspect_weights import inspect_weights
 from detr_attnviz.cli.messages import say
 from detr_attnviz.cli.render import render
@@ -23,6 +24,7 @@ app = typer.Typer(
 )
 app.command("render")(render)
 app.command("batch")(batch)
+app.command("evaluate")(evaluate)
 app.command("inspect-weights")(inspect_weights)
 app.command("verify")(verify)
 app.add_typer(checkpoints_app, name="checkpoints")
