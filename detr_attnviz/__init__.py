@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from detr_attnviz.detector import Detector, load
     from detr_attnviz.drawing.render import render
     from detr_attnviz.errors import AttnVizError
+    from detr_attnviz.evaluation.run import evaluate
     from detr_attnviz.explanation import Explanation
     from detr_attnviz.methods.explain import explain
     from detr_attnviz.methods.select import select
@@ -35,6 +36,7 @@ __all__ = [
     "Explanation",
     "Trace",
     "capture",
+    "evaluate",
     "explain",
     "join_in_proj",
     "load",
@@ -52,6 +54,7 @@ _HOMES = {
     "Explanation": "explanation",
     "Trace": "trace",
     "capture": "recording.hooks",
+    "evaluate": "evaluation.run",
     "explain": "methods.explain",
     "join_in_proj": "checkpoints.packed",
     "load": "detector",

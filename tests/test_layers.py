@@ -54,6 +54,7 @@ LAW: dict[str, set[str]] = {
         "verification",
         "methods",
         "drawing",
+        "evaluation",
         "recording",
         "checkpoints.packed",
     },

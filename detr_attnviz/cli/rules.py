@@ -36,13 +36,13 @@ RULES = (
         "--method goes through all layers or none",
     ),
     Rule(lambda values: not _facts(values).has_heads, ("head",), "--method leaves no choice of heads"),
-    Rule(lambda values: bool(values["query"]), _CHOOSING, "--query names the queries outright"),
+    Rule(lambda values: bool(values.get("query")), _CHOOSING, "--query names the queries outright"),
     Rule(
-        lambda values: values["kind"] == "encoder",
+        lambda values: values.get("kind") == "encoder",
         ("query", *_CHOOSING),
         "--kind encoder is shown at --point, and not for objects",
     ),
-    Rule(lambda values: values["kind"] != "encoder", ("point", "direction"), "that belongs to --kind encoder"),
+    Rule(lambda values: values.get("kind") != "encoder", ("point", "direction"), "that belongs to --kind encoder"),
     Rule(lambda values: bool(values.get("export")), ("style",), "--export names the styles"),
     Rule(
         lambda values: not _styles(values),
@@ -52,7 +52,7 @@ RULES = (
     Rule(lambda values: "overlay" not in _styles(values), ("alpha",), "only --style overlay lets the picture through"),
     Rule(lambda values: _styles(values) == {"contour"}, ("scale",), "--style contour has no range of colours"),
     Rule(
-        lambda values: values["kind"] == "decoder-self",
+        lambda values: values.get("kind") == "decoder-self",
         ("smooth",),
         "--kind decoder-self has no cells that could be smoothed",
     ),

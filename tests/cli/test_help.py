@@ -6,7 +6,7 @@ import pytest
 
 from tests.cli.conftest import Attnviz
 
-COMMANDS = ("", "render", "batch", "inspect-weights", "verify", "checkpoints", "checkpoints download")
+COMMANDS = ("", "render", "batch", "evaluate", "inspect-weights", "verify", "checkpoints", "checkpoints download")
 
 
 @pytest.fixture(autouse=True)

@@ -1,0 +1,1 @@
+"""Which method tells the truth about a model: what its maps predict is held against what the model then does."""

@@ -1,0 +1,77 @@
+"""Copies of a detector with something about their weights changed; the user's own is never touched."""
+
+import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
+from zlib import crc32
+
+import torch
+from torch import nn
+
+from detr_attnviz.detector import Detector
+from detr_attnviz.errors import CaptureError
+from detr_attnviz.sites import AttentionSite
+
+
+def copied(detector: Detector) -> Detector:
+    """The same detector around a model of its own.
+
+    Raises: CaptureError for a module that Python cannot copy.
+    """
+    try:
+        return Detector(copy.deepcopy(detector.family))
+    except (RuntimeError, TypeError, NotImplementedError) as error:
+        raise CaptureError(
+            f"{detector.name} cannot be copied ({error}), and its weights are never changed in place: evaluate it "
+            "without controls and heads (--no-controls --heads none)"
+        ) from error
+
+
+def shuffled(detector: Detector, seed: int) -> Detector:
+    """A copy in which every parameter's values are shuffled among themselves.
+
+    Source: Adebayo et al. 2018 (arXiv 1810.03292), section 3, with each parameter's own values instead of fresh ones,
+    so that scales stay as they were.
+
+    Raises: CaptureError for a detector whose parameters are not at hand.
+    """
+    changed = copied(detector)
+    model = getattr(changed.family, "model", None)
+    if not isinstance(model, nn.Module):
+        raise CaptureError(
+            f"{detector.name} shows no module whose weights could be shuffled: evaluate it without controls "
+            "(--no-controls)"
+        )
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            generator = torch.Generator().manual_seed(crc32(f"{seed} {name}".encode()))
+            order = torch.randperm(parameter.numel(), generator=generator).to(parameter.device)
+            parameter.copy_(parameter.flatten()[order].view_as(parameter))
+    return changed
+
+
+def heads_of(site: AttentionSite) -> int:
+    """How many heads can be silenced at ``site``.
+
+    Raises: CaptureError for attention that does not join its heads as ``nn.MultiheadAttention`` does.
+    """
+    module = site.module
+    if isinstance(module, nn.MultiheadAttention):
+        return int(module.num_heads)
+    raise CaptureError(
+        f"{site.name} is no nn.MultiheadAttention: its heads cannot be silenced; evaluate it without (--heads none)"
+    )
+
+
+@contextmanager
+def silenced(site: AttentionSite, head: int) -> Iterator[None]:
+    """While the block runs, ``head`` writes nothing: its columns of ``out_proj.weight`` are 0. For copies only."""
+    weight = site.module.get_submodule("out_proj").get_parameter("weight")
+    dim = weight.shape[1] // heads_of(site)
+    columns = weight.detach()[:, head * dim : (head + 1) * dim]
+    before = columns.clone()
+    try:
+        columns.zero_()
+        yield
+    finally:
+        columns.copy_(before)
