@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from detr_attnviz import __version__
-from detr_attnviz.errors import ChoiceError, ImageError
+from detr_attnviz.errors import CaptureError, ChoiceError, ImageError
 from detr_attnviz.families.base import Family, Precision, Prediction, Prepared
 from detr_attnviz.families.open import ClassNames, OpenOptions, Source, Weights, default_source, open_family
 from detr_attnviz.pictures import read_picture
@@ -48,9 +48,10 @@ def load(
     if source is None:
         source, why = default_source()
         note = (why,)
-    family = open_family(source, OpenOptions(nheads, dilation, classes, weights, progress))
     stays = device == "auto" and isinstance(source, nn.Module)
-    family.settle(None if stays else find_device(device), precision)
+    with torch.inference_mode(False):  # weights made in it could never be part of a graph
+        family = open_family(source, OpenOptions(nheads, dilation, classes, weights, progress))
+        family.settle(None if stays else find_device(device), precision)
     return Detector(family, notes=(*note, *family.origin.notes))
 
 
@@ -134,7 +135,15 @@ class Detector:
         return prediction, records
 
     def tape(self, inputs: Mapping[str, Tensor], places: Sequence[Place]) -> tuple[Prediction, Records, Tape]:
-        """One forward with every site recorded, whose output has gradients back to the tensors at ``places``."""
+        """One forward with every site recorded, whose output has gradients back to the tensors at ``places``.
+
+        Raises: CaptureError for a model whose weights were made in inference mode.
+        """
+        if any(weight.is_inference() for site in self.sites for weight in site.module.parameters()):
+            raise CaptureError(
+                f"{self.name} was built under torch.inference_mode(), which gradients cannot go through: build or load "
+                "it outside, or choose a method without gradients, such as raw"
+            )
         with exact(self.device), taped(places) as tape:
             with record(self.sites, copy=not self.family.holds_still) as records:
                 prediction = self.family.forward(inputs)
@@ -192,7 +201,7 @@ class Detector:
         image, prepared, source = picture
         inputs = prepared.inputs
         if len(projected) == 1:
-            inputs = self.family.resumed(inputs, projected[0].clone())
+            inputs = self.family.resumed(inputs, projected[0])
         return Trace(
             image=image,
             grid=prepared.grid,

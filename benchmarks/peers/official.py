@@ -74,7 +74,7 @@ class Official:
         pixels = self._pixels(Image.open(picture))
         with stopwatch(self._wait) as seconds:
             found = relevance(self.model, pixels, queries)
-        np.savez(file, relevance=found.numpy())
+        np.savez(file, relevance=found.cpu().numpy())
         return seconds()
 
     def peak_mb(self) -> float:

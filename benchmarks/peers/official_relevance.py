@@ -33,7 +33,8 @@ def _of_one(score: Tensor, weights: Weights, query: int) -> Tensor:
     }
     first = next(effect for name, effect in effects.items() if name.endswith("multihead_attn"))
     count, tokens = first.shape
-    r_ii, r_qq, r_qi = torch.eye(tokens), torch.eye(count), torch.zeros(count, tokens)
+    r_ii, r_qq = (torch.eye(size, device=first.device) for size in (tokens, count))
+    r_qi = torch.zeros_like(first)
     for name, effect in effects.items():
         if name.startswith("encoder"):
             r_ii = r_ii + effect @ r_ii
@@ -45,7 +46,7 @@ def _of_one(score: Tensor, weights: Weights, query: int) -> Tensor:
 
 
 def _normalised(r: Tensor) -> Tensor:
-    eye = torch.eye(len(r))
+    eye = torch.eye(len(r), device=r.device)
     return (r - eye) / (r - eye).sum(-1, keepdim=True) + eye
 
 

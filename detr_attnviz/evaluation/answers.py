@@ -35,15 +35,17 @@ class Targets:
         """``[batch queries quantities]``: the raw logit of the class that the query was detected as, the IoU of its
         box with the undisturbed one, and that class's softmax score.
         """
-        labels = torch.tensor([detection.label for detection in self.detections], device=prediction.logits.device)
-        logits = prediction.logits[:, self.queries].double()  # [batch queries classes]
+        labels = torch.tensor([detection.label for detection in self.detections])
+        # In the host's memory, as not every device has float64.
+        logits = prediction.logits[:, self.queries].cpu().double()  # [batch queries classes]
+        boxes = prediction.boxes[:, self.queries].cpu().double()
         chosen = labels[None, :, None].expand(len(logits), -1, 1)
         values = (
             logits.gather(2, chosen)[..., 0],
-            overlap(prediction.boxes[:, self.queries].double(), self.boxes.to(prediction.boxes.device).double()),
+            overlap(boxes, self.boxes.cpu().double()),
             logits.softmax(-1).gather(2, chosen)[..., 0],
         )
-        stacked: Answers = torch.stack(values, -1).cpu().numpy()
+        stacked: Answers = torch.stack(values, -1).numpy()
         return stacked
 
 

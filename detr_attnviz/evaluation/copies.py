@@ -8,7 +8,7 @@ from zlib import crc32
 import torch
 from torch import nn
 
-from detr_attnviz.detector import Detector
+from detr_attnviz.detector import Detector, exact
 from detr_attnviz.errors import CaptureError
 from detr_attnviz.sites import AttentionSite
 
@@ -19,7 +19,8 @@ def copied(detector: Detector) -> Detector:
     Raises: CaptureError for a module that Python cannot copy.
     """
     try:
-        return Detector(copy.deepcopy(detector.family))
+        with exact(detector.device):  # nobody's hooks are on the model meanwhile, which would be copied, too
+            return Detector(copy.deepcopy(detector.family))
     except (RuntimeError, TypeError, NotImplementedError) as error:
         raise CaptureError(
             f"{detector.name} cannot be copied ({error}), and its weights are never changed in place: evaluate it "
@@ -28,7 +29,7 @@ def copied(detector: Detector) -> Detector:
 
 
 def shuffled(detector: Detector, seed: int) -> Detector:
-    """A copy in which every parameter's values are shuffled among themselves.
+    """A copy in which every parameter's values are shuffled among themselves; buffers stay.
 
     Source: Adebayo et al. 2018 (arXiv 1810.03292), section 3, with each parameter's own values instead of fresh ones,
     so that scales stay as they were.

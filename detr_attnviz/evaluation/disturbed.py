@@ -17,7 +17,7 @@ BLUR = 0.1
 
 def baselines(pixels: Float[Tensor, "1 3 height width"]) -> Mapping[str, Tensor]:
     """What takes the place of removed cells, by name: ``[1 3 height width]`` each."""
-    mean = pixels.double().mean(dim=(2, 3), keepdim=True).to(pixels).expand_as(pixels)
+    mean = pixels.cpu().double().mean(dim=(2, 3), keepdim=True).to(pixels).expand_as(pixels)
     return dict(zip(BASELINES, (_blurred(pixels), mean), strict=True))
 
 

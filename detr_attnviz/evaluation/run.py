@@ -66,14 +66,15 @@ def evaluate(
 
     The file ``results`` gets a line for every picture that is done; given again, with the same settings and model, it
     is gone on with. What lies in the folder ``outside`` is never an input. ``batch_size`` disturbed pictures share a
-    forward (4, or 32 on a GPU): the last bits of the numbers may depend on it, and on nothing else. ``on_progress`` is
-    called before the first and after every picture. A picture that cannot be read is a failure, not an error.
+    forward (4, or 32 on a GPU; a built module gets one at a time): the last bits of the numbers may depend on it, and
+    on nothing else. ``on_progress`` is called before the first and after every picture. A picture that cannot be read
+    is a failure, not an error.
 
     Raises: ChoiceError for images that are not there or a choice that this detector has not got; OutputError when
     ``results`` cannot be written.
     """
     settings = settings or EvaluationSettings()
-    batch_size = batch_size or (_GPU_BATCH if detector.device.type == "cuda" else _CPU_BATCH)
+    batch_size = batch_size or _fitting_batch(detector)
     tell = on_progress or (lambda state: None)
     found = list(find_pictures([images] if isinstance(images, (str, Path)) else images, outside=outside))
     examiner = Examiner(detector, settings, batch_size)
@@ -92,6 +93,12 @@ def evaluate(
                     state = state.plus(0)
                 tell(state)
     return Evaluation(settings, detector.provenance, tuple(pictures), tuple(failures), state.resumed)
+
+
+def _fitting_batch(detector: Detector) -> int:
+    if not detector.family.takes_batches:
+        return 1
+    return _GPU_BATCH if detector.device.type == "cuda" else _CPU_BATCH
 
 
 def _outcomes(

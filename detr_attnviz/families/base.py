@@ -77,6 +77,7 @@ class Family(Protocol):
     origin: Origin
     class_names: tuple[str, ...]
     holds_still: bool  # True when the model never changes its activations in place
+    takes_batches: bool  # True when it is sure that several pictures may share a forward
 
     def prepare(
         self, image: "Image.Image", *, shortest_px: int | None = None, longest_px: int | None = None

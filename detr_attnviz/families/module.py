@@ -34,6 +34,7 @@ class ModuleFamily:
     """
 
     holds_still = False
+    takes_batches = False
 
     def __init__(self, module: nn.Module, resize: Resize, class_names: tuple[str, ...], origin: Origin) -> None:
         self.model = module

@@ -35,6 +35,7 @@ class NativeFamily:
     """
 
     holds_still = True
+    takes_batches = True
 
     def __init__(
         self, model: DETR, resize: Resize, class_names: tuple[str, ...], origin: Origin, *, is_own: bool = False
@@ -83,7 +84,7 @@ class NativeFamily:
         return self.model.input_proj
 
     def resumed(self, inputs: Mapping[str, Tensor], projected: Tensor) -> Mapping[str, Tensor]:
-        return {**inputs, "features": projected}
+        return {**inputs, "features": projected.clone()}  # a batch's other pictures, and inference mode, stay behind
 
     def detections(self, prediction: Prediction, grid: Grid) -> tuple[Detection, ...]:
         return softmax_detections(prediction, grid, self.class_names)

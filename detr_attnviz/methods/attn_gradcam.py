@@ -51,9 +51,8 @@ def _head_weights(
 def _mean_gradient(
     record: DenseRecord, gradients: Float[Tensor, "scores queries width"], head: int
 ) -> Float[Tensor, " scores"]:
-    mask = record.call.mask
     effects = weight_gradients(record, gradients, head)
-    if mask is None:
+    if record.is_seen is None:
         return effects.mean((1, 2))
-    is_seen = (mask[0, head if mask.shape[1] > 1 else 0] > -torch.inf).expand(effects.shape[1:])
+    is_seen = record.is_seen[head if len(record.is_seen) > 1 else 0].expand(effects.shape[1:])
     return effects[:, is_seen].mean(1)

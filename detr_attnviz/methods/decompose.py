@@ -21,8 +21,6 @@ from detr_attnviz.trace import Point, Trace, as_points
 TERMS = ("content · content", "content · position", "position · content", "position · position")
 """In the order of the maps; the first word is the query's side."""
 
-_HIDDEN = -1e4  # as good as −inf for a softmax; some code masks with a large number
-
 
 @dataclass(frozen=True, eq=False)
 class Decomposition:
@@ -112,11 +110,11 @@ def _self_attention_before(trace: Trace, site: str) -> str:
 
 def _hidden(record: DenseRecord, heads: list[int], rows: list[int]) -> Tensor | None:
     """Where a mask lets no query look: broadcasts to ``[heads chosen tokens]``; None without a mask."""
-    mask = record.call.mask
-    if mask is None:
+    is_seen = record.is_seen
+    if is_seen is None:
         return None
-    mask = mask[0] if mask.shape[1] == 1 else mask[0, heads]
-    return (mask if mask.shape[1] == 1 else mask[:, rows]) < _HIDDEN
+    is_seen = is_seen if len(is_seen) == 1 else is_seen[heads]
+    return ~(is_seen if is_seen.shape[1] == 1 else is_seen[:, rows])
 
 
 def _shares(terms: Float[Tensor, "4 heads chosen tokens"], hidden: Tensor | None) -> Float[Tensor, "4 chosen"]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from typing import TypeVar
 
 import numpy as np
@@ -150,7 +151,7 @@ def _targets(
             raise ChoiceError(f"points belong to kind 'encoder'; kind is {kind!r}")
         if queries is None:
             return select(trace, fallback=FALLBACK), ()
-        return ((queries,) if isinstance(queries, int) else tuple(queries)), ()
+        return ((int(queries),) if isinstance(queries, (int, Integral)) else tuple(map(int, queries))), ()
     places = as_points(points) if points is not None else ()
     if queries is not None or not places:
         raise ChoiceError("encoder self-attention is shown at points: give points=[(x, y), …] in original pixels")

@@ -10,12 +10,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from detr_attnviz.errors import ChoiceError
+from detr_attnviz.errors import CaptureError, ChoiceError
 from detr_attnviz.methods.gradients import most_at_once, taped_scores
 from detr_attnviz.recording.tape import Place
 from detr_attnviz.trace import Trace
 
 _FEATURES = "features"
+_NAMES = ("input_proj", "input_projection")
 
 
 def gradcam(trace: Trace, queries: Sequence[int]) -> Float[Tensor, "queries rows cols"]:
@@ -27,10 +28,15 @@ def gradcam(trace: Trace, queries: Sequence[int]) -> Float[Tensor, "queries rows
     projection = trace.detector.family.projection()
     if projection is None:
         raise ChoiceError(
-            "method gradcam needs the backbone's last features: this model has no single convolution called input_proj "
-            "(or input_projection) that takes them"
+            "method gradcam needs the backbone's last features: this model has no single convolution called "
+            f"{' or '.join(_NAMES)} that takes them"
         )
     taped = taped_scores(trace, queries, [Place(_FEATURES, projection, "input")], whole=True)
+    if _FEATURES not in taped.tape.tensors:
+        raise CaptureError(
+            "method gradcam needs the backbone's last features: this model has a convolution called "
+            f"{' or '.join(_NAMES)}, but its forward does not call it with them"
+        )
     features = taped.tape.tensors[_FEATURES].detach()[0]  # [channels rows cols]
     if features.shape[1:] != (trace.grid.rows, trace.grid.cols):
         raise ChoiceError(

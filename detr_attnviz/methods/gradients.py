@@ -1,6 +1,7 @@
 """What the gradient methods share: class scores of chosen queries, and how attention weights change them."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -27,8 +28,9 @@ class TapedScores:
     def gradients(self, most: int) -> Iterator[tuple[int, Mapping[str, Tensor]]]:
         """By place ``[scores *tensor]``, for as many scores at once as ``most``; with the number of the first."""
         for first in range(0, len(self.scores), most):
-            with exact(self.scores.device):
-                yield first, self.tape.gradients(self.scores[first : first + most])
+            with exact(self.scores.device), _with_graph():
+                found = self.tape.gradients(self.scores[first : first + most])
+            yield first, found
 
 
 def taped_scores(trace: Trace, queries: Sequence[int], places: Sequence[Place], *, whole: bool = False) -> TapedScores:
@@ -41,7 +43,15 @@ def taped_scores(trace: Trace, queries: Sequence[int], places: Sequence[Place], 
     chosen = chosen_detections(trace, queries)
     prediction, records, tape = trace.detector.tape(trace.prepared.inputs if whole else trace.resumed, places)
     labels = [detection.label for detection in chosen]
-    return TapedScores(prediction.logits[0, list(queries), labels], records, tape)
+    with _with_graph():
+        return TapedScores(prediction.logits[0, list(queries), labels], records, tape)
+
+
+@contextmanager
+def _with_graph() -> Iterator[None]:
+    """Whatever mode the caller is in."""
+    with torch.inference_mode(False), torch.enable_grad():
+        yield
 
 
 def sites_of(trace: Trace, kind: SiteKind) -> list[AttentionSite]:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from math import log
 
 import torch
 from jaxtyping import Float
@@ -11,7 +10,7 @@ from torch import Tensor
 from detr_attnviz.explanation import Direction
 from detr_attnviz.methods.catalogue import MEAN, Head, head_number
 from detr_attnviz.recording.records import DenseRecord
-from detr_attnviz.trace import Point, Trace
+from detr_attnviz.trace import Point, Trace, as_points
 
 _CHUNK_VALUES = 16_000_000  # 64 MB of float32 while all rows of a site are gone through
 
@@ -34,6 +33,14 @@ class Chosen:
         number = head_number(self.head)
         return None if number is None else [number]
 
+    def rows(self, trace: Trace) -> list[int] | slice:
+        """The rows of a site's attention that are meant: queries, or the cells of points."""
+        if self.points is not None:
+            return [trace.grid.token_at(x, y) for x, y in as_points(self.points)]
+        if self.queries is None:
+            return slice(None)
+        return [self.queries] if isinstance(self.queries, int) else list(self.queries)
+
 
 def mean_of_layers(
     trace: Trace, sites: str | Sequence[str], chosen: Chosen, weigh: Callable[[str, Tensor], Tensor]
@@ -46,20 +53,30 @@ def mean_of_layers(
     return torch.stack([_joined(trace, name, chosen, weigh) for name in names]).mean(0)
 
 
-def focus_of(rows: Float[Tensor, "heads queries tokens"]) -> Float[Tensor, "heads queries"]:
+def focus_of(
+    rows: Float[Tensor, "heads queries tokens"], tokens: Float[Tensor, "one_or_heads one_or_queries"]
+) -> Float[Tensor, "heads queries"]:
     """Weights of the heads, which sum to 1 for every query: the sharper a head's row, the more.
 
     They are proportional to ``log(tokens) − entropy`` of the row, the distance from looking everywhere alike; heads
-    that all look everywhere alike count the same.
+    that all look everywhere alike count the same. ``tokens`` are those that each row may look at.
     """
-    excess = (log(rows.shape[-1]) - torch.special.entr(rows).sum(-1)).clamp(min=0)
+    excess = (tokens.log() - torch.special.entr(rows).sum(-1)).clamp(min=0)
     total = excess.sum(0)
     return torch.where(total > 0, excess / total, 1 / len(rows))
 
 
 def all_rows_focus(record: DenseRecord) -> Float[Tensor, "heads queries"]:
     """``focus_of`` every row of a site."""
-    return torch.cat([focus_of(rows) for _, rows in row_chunks(record)], dim=1)
+    return torch.cat([focus_of(rows, _tokens(record, part)) for part, rows in row_chunks(record)], dim=1)
+
+
+def _tokens(record: DenseRecord, rows: slice | list[int]) -> Float[Tensor, "one_or_heads one_or_queries"]:
+    """How many tokens each of ``rows`` may look at."""
+    if record.is_seen is None:
+        return torch.full((1, 1), float(record.tokens), device=record.call.key.device)
+    is_seen = record.is_seen.expand(-1, -1, record.tokens)
+    return (is_seen if is_seen.shape[1] == 1 else is_seen[:, rows]).sum(-1).clamp(min=1).to(record.call.key.dtype)
 
 
 def row_chunks(record: DenseRecord) -> Iterator[tuple[slice, Tensor]]:
@@ -85,5 +102,6 @@ def _joined(
         # Column of the joined matrix: every cell weighs the heads by its own row, not by the column shown.
         weights = all_rows_focus(trace.records[site]).unsqueeze(1)  # [heads 1 cells]
     else:
-        weights = focus_of(attention.flatten(2)).unsqueeze(2)  # [heads chosen 1]
+        tokens = _tokens(trace.records[site], chosen.rows(trace))
+        weights = focus_of(attention.flatten(2), tokens).unsqueeze(2)  # [heads chosen 1]
     return (weights * values.flatten(2)).sum(0).view(values.shape[1:])

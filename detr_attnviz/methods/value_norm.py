@@ -13,7 +13,7 @@ from detr_attnviz.explanation import Direction
 from detr_attnviz.methods.catalogue import MEAN, Head
 from detr_attnviz.methods.heads import Chosen, mean_of_layers
 from detr_attnviz.recording.records import DenseRecord
-from detr_attnviz.trace import Point, Trace, as_points
+from detr_attnviz.trace import Point, Trace
 
 
 def value_norm(
@@ -38,20 +38,12 @@ def value_norm(
     def weigh(site: str, attention: Tensor) -> Tensor:
         lengths = written_lengths(trace.records[site], chosen.heads)
         if direction == "to":
-            lengths = lengths[:, _cells(trace, queries, points), None, None]  # all that is shown is of these
+            lengths = lengths[:, chosen.rows(trace), None, None]  # all that is shown is of these
         else:
             lengths = lengths.view(len(lengths), 1, *attention.shape[2:])
         return attention * lengths  # ‖α f(x)‖, as α is not negative
 
     return mean_of_layers(trace, sites, chosen, weigh)
-
-
-def _cells(
-    trace: Trace, queries: int | Sequence[int] | None, points: Point | Sequence[Point] | None
-) -> list[int] | slice:
-    if points is not None:
-        return [trace.grid.token_at(x, y) for x, y in as_points(points)]
-    return slice(None) if queries is None else [queries] if isinstance(queries, int) else list(queries)
 
 
 def written_lengths(record: DenseRecord, heads: Sequence[int] | None = None) -> Float[Tensor, "heads tokens"]:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
+from threading import get_ident
 from typing import Any
 
 from torch import Tensor, nn
@@ -67,7 +68,7 @@ class Records(Mapping[str, DenseRecord]):
 
 @contextmanager
 def record(sites: Sequence[AttentionSite], *, copy: bool = False) -> Iterator[Records]:
-    """Records the latest call at each of ``sites`` until the block ends, and lets go of them however it ends.
+    """Records this thread's latest call at each of ``sites`` until the block ends, and lets go however it ends.
 
     Raises: CaptureError when a site's attention has a forward of its own and no reader.
     """
@@ -75,17 +76,23 @@ def record(sites: Sequence[AttentionSite], *, copy: bool = False) -> Iterator[Re
     records = Records()
     with ExitStack() as stack:
         for site in sites:
-            _watch(stack, site.module, site.read, _noter(records, (site.name,), copy, "last"))
+            _watch(stack, site.module, site.read, _of_this_thread(_noter(records, (site.name,), copy, "last")))
         yield records
 
 
 @contextmanager
 def outputs(module: nn.Module | None) -> Iterator[list[Tensor]]:
-    """What ``module`` gives while the block runs, call by call."""
+    """What ``module`` gives to this thread while the block runs, call by call."""
     found: list[Tensor] = []
+    thread = get_ident()
+
+    def keep(module: nn.Module, args: tuple[Any, ...], output: Tensor) -> None:
+        if get_ident() == thread:
+            found.append(output)
+
     with ExitStack() as stack:
         if module is not None:
-            stack.callback(module.register_forward_hook(lambda _, args, output: found.append(output)).remove)
+            stack.callback(module.register_forward_hook(keep).remove)
         yield found
 
 
@@ -171,6 +178,16 @@ def _noter(records: Records, names: tuple[str, ...], copy: bool, keep: str) -> _
             records._calls[name] = [*earlier, new]
 
     return note
+
+
+def _of_this_thread(note: _Note) -> _Note:
+    thread = get_ident()
+
+    def note_own(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any], read: Reader | None) -> None:
+        if get_ident() == thread:
+            note(module, args, kwargs, read)
+
+    return note_own
 
 
 def _watch(stack: ExitStack, module: nn.Module, read: Reader | None, note: _Note) -> None:

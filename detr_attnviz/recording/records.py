@@ -5,7 +5,6 @@ none of the ``queries × tokens`` weights exist until somebody wants them. Dropo
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeVar
 
@@ -14,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from detr_attnviz.errors import CaptureError, ChoiceError
+from detr_attnviz.recording.held import Held, autocast_of, same_autocast, twin_with
 from detr_attnviz.recording.multihead import (
     Inputs,
     Part,
@@ -28,6 +28,7 @@ from detr_attnviz.sites import AttentionCall, Reader
 
 _Answer = TypeVar("_Answer")
 _COLUMN_CHUNK_VALUES = 16_000_000  # 64 MB of float32 while columns are gathered
+_HIDDEN = -1e4  # as good as −inf for a softmax; some code masks with a large number
 
 
 def checked(indices: int | Sequence[int] | None, size: int, what: str) -> list[int]:
@@ -43,23 +44,6 @@ def checked(indices: int | Sequence[int] | None, size: int, what: str) -> list[i
         valid = f"{what} must be in 0–{size - 1}" if size else "there are none here"
         raise ChoiceError(f"no {what} {wrong[0]}: {valid}")
     return chosen
-
-
-@dataclass(frozen=True)
-class _Held:
-    """A tensor as it went in; a copy, or a reference whose version tells whether it was changed in place since."""
-
-    tensor: Tensor
-    version: int | None
-
-    @classmethod
-    def of(cls, tensor: Tensor, copy: bool) -> "_Held":
-        kept = tensor.detach().clone() if copy else tensor.detach()
-        return cls(kept, None if copy or kept.is_inference() else kept._version)
-
-    @property
-    def is_unchanged(self) -> bool:
-        return self.version is None or self.tensor._version == self.version
 
 
 class DenseRecord:
@@ -80,25 +64,25 @@ class DenseRecord:
         read: Reader | None = None,
         copy: bool = True,
     ) -> None:
-        self._inputs: dict[int, _Held] = {}
+        self._inputs: dict[int, Held] = {}
         self._value_only = only_as_value(module, args, kwargs) if read is None else None
         self._args = tuple(self._keep(value, copy) for value in args)
         self._kwargs = {name: self._keep(value, copy) for name, value in kwargs.items()}
         self._parameters = {
-            name: _Held.of(weight, copy)
-            for name, weight in module.named_parameters()
+            name: Held.of(weight, copy)
+            for name, weight in module.named_parameters(remove_duplicate=False)
             if _AFTER_ATTENTION.isdisjoint(name.split("."))
         }
         self._module = module
         self._read = read
-        self._autocast = _autocast_dtype(args, kwargs)
+        self._autocast = autocast_of(args, kwargs)
 
     def _keep(self, value: Any, copy: bool) -> Any:
         """The same tensor given twice stays one, as readers may ask whether query *is* key."""
         if not isinstance(value, Tensor):
             return value
         if id(value) not in self._inputs:
-            self._inputs[id(value)] = _Held.of(value, copy)
+            self._inputs[id(value)] = Held.of(value, copy)
         return self._inputs[id(value)].tensor
 
     @cached_property
@@ -160,6 +144,11 @@ class DenseRecord:
             )
         return Written(self.call.value, self.call.out)
 
+    @cached_property
+    def is_seen(self) -> Tensor | None:
+        """Where a query may look, of one picture: broadcasts to ``[heads queries tokens]``; None without a mask."""
+        return None if self.call.mask is None else self.call.mask[0] > _HIDDEN
+
     def _check_is_multihead(self, what: str) -> None:
         if self._read is not None:
             raise CaptureError(
@@ -173,10 +162,9 @@ class DenseRecord:
         Raises: CaptureError if what it needs (a map needs no values) was changed in place since and not copied.
         """
         self._check_unchanged(is_map)
-        weights = {f"module.{name}": held.tensor for name, held in self._parameters.items()}
-        reading = _Reading(self._module, reader)
-        with torch.no_grad(), _same_autocast(self._autocast):
-            return torch.func.functional_call(reading, weights, given)  # type: ignore[no-any-return]
+        weights = {name: held.tensor for name, held in self._parameters.items()}
+        with torch.no_grad(), same_autocast(self._autocast):
+            return reader(twin_with(self._module, weights), *given)
 
     def _check_unchanged(self, is_map: bool) -> None:
         inputs = [held for key, held in self._inputs.items() if not (is_map and key == self._value_only)]
@@ -298,30 +286,6 @@ _AFTER_ATTENTION = frozenset({"linear1", "linear2", "norm2"})
 _FOR_VALUES = frozenset({"out_proj", "v_proj_weight", "bias_v"})
 
 
-class _Reading(nn.Module):
-    """A reader as a module, so that ``functional_call`` can lend it the weights of the captured forward."""
-
-    def __init__(self, module: nn.Module, read: Callable[..., Any]) -> None:
-        super().__init__()
-        self.module = module
-        self.read = read
-
-    def forward(self, *given: Any) -> Any:
-        return self.read(self.module, *given)
-
-
 def _wide(x: Tensor) -> Tensor:
     """``x`` in float32 or wider."""
     return x.to(torch.promote_types(x.dtype, torch.float32))
-
-
-def _autocast_dtype(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[str, torch.dtype] | None:
-    tensor = next((value for value in (*args, *kwargs.values()) if isinstance(value, Tensor)), None)
-    if tensor is None or not torch.is_autocast_enabled(tensor.device.type):
-        return None
-    return tensor.device.type, torch.get_autocast_dtype(tensor.device.type)
-
-
-def _same_autocast(autocast: tuple[str, torch.dtype] | None) -> torch.autocast:
-    device, dtype = autocast or ("cpu", torch.bfloat16)
-    return torch.autocast(device, dtype=dtype, enabled=autocast is not None)

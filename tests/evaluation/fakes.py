@@ -29,6 +29,7 @@ class PixelFamily:
     """
 
     holds_still = True
+    takes_batches = True
     origin = Origin("pixels")
     class_names: tuple[str, ...] = ("nothing", "light")
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+import detr_attnviz as av
 from detr_attnviz.detector import Detector
 from detr_attnviz.errors import ChoiceError
 from detr_attnviz.evaluation.choice import parse_methods
@@ -13,6 +14,7 @@ from detr_attnviz.evaluation.picture import Examiner, Findings
 from detr_attnviz.evaluation.results import Evaluation
 from detr_attnviz.evaluation.run import Progress, evaluate
 from detr_attnviz.evaluation.settings import EvaluationSettings
+from tests.families.test_module import Notebook
 from tests.tiny import tiny_detector, write_picture
 
 SETTINGS = EvaluationSettings(
@@ -45,6 +47,15 @@ def test_every_picture_once_in_order(detector: Detector, photos: Path) -> None:
     assert [state.pictures for state in states] == [0, 1, 2, 3]
     assert {state.total for state in states} == {3}
     assert states[-1].forwards == sum(picture.forwards for picture in found.pictures)
+
+
+@pytest.mark.filterwarnings("ignore:enable_nested_tensor is True:UserWarning")  # the fork's own
+def test_a_built_module_that_takes_one_picture_at_a_time(photos: Path) -> None:
+    fork = av.load(Notebook().eval(), device="cpu")
+    settings = EvaluationSettings(parse_methods("raw,relevance"), shares=(0.5,), threshold=0.0, top_k=1, shortest_px=64)
+    found = evaluate(fork, photos, settings)
+    assert found.queries == 3
+    assert not found.failures
 
 
 def test_a_bad_picture_is_a_failure(detector: Detector, photos: Path) -> None:

@@ -10,6 +10,7 @@ from detr_attnviz.errors import ChoiceError
 from detr_attnviz.methods import heads
 from detr_attnviz.methods.heads import all_rows_focus, focus_of, row_chunks
 from detr_attnviz.methods.raw import raw
+from detr_attnviz.recording.hooks import capture
 from detr_attnviz.trace import Trace
 from tests.tiny import drawn_picture, tiny_detector
 
@@ -22,12 +23,14 @@ def trace() -> Trace:
 def test_focus_by_hand() -> None:
     everywhere, half, sharp = [0.25] * 4, [0.5, 0.5, 0, 0], [0, 0, 1, 0]
     rows = torch.tensor([everywhere, half, sharp])[:, None]  # [heads 1 tokens]
-    assert_close(focus_of(rows)[:, 0], torch.tensor([0, 1 / 3, 2 / 3]))  # log 4 − entropy is 0, log 2, 2 log 2
+    assert_close(
+        focus_of(rows, torch.full((1, 1), 4.0))[:, 0], torch.tensor([0, 1 / 3, 2 / 3])
+    )  # log 4 − entropy is 0, log 2, 2 log 2
 
 
 def test_heads_that_all_look_everywhere_count_the_same() -> None:
-    assert_close(focus_of(torch.full((2, 3, 8), 1 / 8)), torch.full((2, 3), 0.5))
-    assert_close(focus_of(torch.ones(2, 3, 1)), torch.full((2, 3), 0.5))
+    assert_close(focus_of(torch.full((2, 3, 8), 1 / 8), torch.full((1, 1), 8.0)), torch.full((2, 3), 0.5))
+    assert_close(focus_of(torch.ones(2, 3, 1), torch.ones(1, 1)), torch.full((2, 3), 0.5))
 
 
 def test_entropy_weighted_is_a_mean_of_the_heads_that_still_sums_to_one(trace: Trace) -> None:
@@ -71,3 +74,19 @@ def test_means_of_layers_still_sum_to_one(trace: Trace, head: str | int) -> None
 def test_a_head_that_is_none(trace: Trace) -> None:
     with pytest.raises(ChoiceError, match="head is 'best': it must be mean, max, entropy-weighted or a head's number"):
         raw(trace, "decoder.1.cross", head="best")
+
+
+def test_tokens_that_a_mask_hides_do_not_make_a_head_sharper() -> None:
+    """By hand: [.5 .5] is as flat as can be over two tokens, whatever else is there and hidden."""
+    module = torch.nn.MultiheadAttention(4, 2, batch_first=True, bias=False)
+    with torch.no_grad():
+        module.in_proj_weight.zero_()
+        module.in_proj_weight[2:4] = torch.eye(4)[2:]  # head 1 tells tokens apart
+        module.in_proj_weight[6:8] = torch.eye(4)[2:]
+    x = torch.zeros(1, 4, 4)
+    x[0, 0, 2] = 2.0
+    for hidden in (-torch.inf, -1e4, -1e9):
+        mask = torch.tensor([[0.0, 0, hidden, hidden]])
+        with torch.no_grad(), capture(module) as records:
+            module(x, x, x, key_padding_mask=mask)
+        assert_close(all_rows_focus(records["MultiheadAttention"])[:, 0], torch.tensor([0.0, 1.0]))

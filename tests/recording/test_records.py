@@ -1,6 +1,9 @@
 """Asking a record: chosen queries, heads and columns."""
 
+import copy
+import sys
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -128,3 +131,28 @@ def test_a_reader_that_tells_of_values() -> None:
         output = module(query, key)
     record = records["Dot"]
     assert_close((record.map() @ record.values @ record.out)[:, 0], output)
+
+
+def test_threads_that_ask_leave_the_module_as_it_is() -> None:
+    module = nn.MultiheadAttention(64, 4)
+    query = torch.randn(200, 1, 64)
+    with torch.no_grad(), capture(module) as records:
+        expected = module(query, query, query, average_attn_weights=False)[1]
+        module.in_proj_weight.add_(1.0)
+    weights = dict(module.named_parameters())
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            asked = [pool.submit(lambda: DenseRecord.map(fresh(records["MultiheadAttention"]))) for _ in range(40)]
+            assert all(torch.allclose(one.result(), expected, atol=1e-6) for one in asked)
+    finally:
+        sys.setswitchinterval(interval)
+    assert all(dict(module.named_parameters())[name] is weight for name, weight in weights.items())
+
+
+def fresh(record: DenseRecord) -> DenseRecord:
+    """The same record, of which nothing has been asked yet."""
+    again = copy.copy(record)
+    again.__dict__.pop("call", None)
+    return again
