@@ -1,4 +1,4 @@
-"""Draws `methods.png`: the same objects by every method, side by side, with the embedded demo weights."""
+"""Draws `methods.png`: the same objects by the methods of one map a query, side by side, with the demo weights."""
 
 from pathlib import Path
 
@@ -34,7 +34,7 @@ def sheet(columns: list[Explanation]) -> Image.Image:
     rows = range(len(columns[0]))
     layout = mosaic.plan(
         [_caption(explanation, row) for row in rows for explanation in columns],
-        ["The same objects by every method"],
+        ["The same objects by six methods"],
         Legend("0", "the panel's peak"),
         lambda longest_px: image.size,
         PANEL_PX,

@@ -52,6 +52,7 @@ def test_readme_has_six_lines_of_python() -> None:
         "checkpoints.md",
         "CONTRIBUTING.md",
         "samples/README.md",
+        "samples/evaluation.md",
         "benchmarks/README.md",
     ],
 )

@@ -183,4 +183,6 @@ def _shares(text: str) -> tuple[float, ...]:
         percent = [-1.0]
     if not all(0 <= share <= 100 for share in percent):
         raise typer.BadParameter(f"--shares {text}: give percentages in 0–100, such as 5,20,50")
+    if not any(0 < share < 100 for share in percent):
+        raise typer.BadParameter(f"--shares {text}: give at least one percentage between 0 and 100, such as 5,20,50")
     return tuple(share / 100 for share in percent)

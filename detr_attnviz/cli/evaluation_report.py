@@ -1,5 +1,6 @@
 """Tells how an evaluation goes on, and what came of it."""
 
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 _FAILURES_SHOWN = 20
 _NARROWEST_TITLE = 11
 _WIDEST = 1000
+_TELL_AFTER_S = 30
+"""How often a log hears how far it is; a terminal has a bar."""
 
 
 @contextmanager
@@ -30,20 +33,25 @@ def progress(*, can_resume: bool) -> "Iterator[OnProgress]":
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bar
 
+    from detr_attnviz.evaluation.tables import counted
+
     console = Console(stderr=True)
     columns = (MofNCompleteColumn(), BarColumn(), TextColumn("{task.fields[forwards]}"), TimeRemainingColumn())
     bar = Bar(*columns, console=console, transient=True, speed_estimate_period=600)
     task = bar.add_task("pictures", total=None, forwards="")
-    done = 0
+    done, told = 0, time.monotonic()
     if console.is_terminal:
         bar.start()
 
     def show(state: "Progress") -> None:
-        nonlocal done
+        nonlocal done, told
         done = state.pictures
         if not done:
             _announce(state)
         bar.update(task, completed=done, total=state.total, forwards=f"{state.forwards} forwards")
+        if not console.is_terminal and done and time.monotonic() - told >= _TELL_AFTER_S:
+            told = time.monotonic()
+            say(f"{done} of {counted(state.total, 'picture')}, {state.forwards} forwards")
 
     try:
         yield show
@@ -79,10 +87,13 @@ def print_report(evaluation: "Evaluation", summary: "Summary", files: Sequence[P
     console.print(
         f"{where}{resumed}; ± is the standard error over pictures" if summary.pictures > 1 else where + resumed
     )
-    without = len(evaluation.pictures) - summary.pictures
+    if summary.copies:
+        console.print(f"{counted(summary.copies, 'picture')} left out: the same file is among the others already")
+    without = len(evaluation.pictures) - summary.pictures - summary.copies
     if without:
-        wanted = f"a score of {evaluation.settings.threshold:g} or more (--threshold), and the chosen --label if any"
-        console.print(f"nothing to evaluate in {counted(without, 'picture')}: no detection has {wanted}")
+        of_label = f" of {' or '.join(evaluation.settings.labels)}" if evaluation.settings.labels else ""
+        reaches = f"reaches the score {evaluation.settings.threshold:g} (--threshold)"
+        console.print(escape(f"nothing to evaluate in {counted(without, 'picture')}: no detection{of_label} {reaches}"))
     for table in tables(summary):
         _print_table(console, table)
     _print_failures(console, evaluation)
@@ -95,14 +106,17 @@ def _print_table(console: "Console", table: "Table") -> None:
     from rich.markup import escape
     from rich.table import Table as RichTable
 
-    console.print(f"\n[bold]{escape(table.title)}[/]. {escape(table.note)}", soft_wrap=False)
+    from detr_attnviz.evaluation.tables import MARKED
+
+    note = table.note.replace(MARKED, "* (bold):")
+    console.print(f"\n[bold]{escape(table.title)}[/]. {escape(note)}", soft_wrap=False)
     shown = RichTable(box=None, pad_edge=False)
     shown.add_column(table.corner, no_wrap=True)
     for place, name in enumerate(table.columns):
         widest = max(len(row.cells[place].text) for row in table.rows)
         shown.add_column("\n".join(wrap(name, max(widest, _NARROWEST_TITLE))), justify="right", no_wrap=True)
     for row in table.rows:
-        cells = [f"[bold]{escape(cell.text)}[/]" if cell.is_marked else escape(cell.text) for cell in row.cells]
+        cells = [f"[bold]*{escape(cell.text)}[/]" if cell.is_marked else escape(cell.text) for cell in row.cells]
         shown.add_row(escape(row.name), *cells, style="dim" if row.is_control else None)
     needed = console.measure(shown, options=console.options.update(max_width=_WIDEST)).maximum
     Console(width=max(console.width, needed), highlight=False).print(shown)

@@ -38,14 +38,18 @@ class Drawn:
 
     values: Array
     draws: Array
-    has_intervals: bool
+    pictures: int
+
+    @property
+    def has_intervals(self) -> bool:
+        return self.pictures >= FEWEST_PICTURES
 
     def estimate(self, *place: int) -> Estimate:
         """The number at ``place``."""
         value, draws = float(self.values[place]), np.moveaxis(self.draws, 0, -1)[place]
         if not len(draws) or not np.isfinite(draws).all():
             return Estimate(value)
-        error = float(draws.std(ddof=1))
+        error = float(draws.std(ddof=1)) * (self.pictures / (self.pictures - 1)) ** 0.5  # drawn sets vary a little less
         if not self.has_intervals:
             return Estimate(value, error)
         low, high = np.quantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
@@ -54,7 +58,7 @@ class Drawn:
     def minus(self, place: int) -> "Drawn":
         """Every number's difference from the one at ``place`` of the last axis."""
         values, draws = (numbers - numbers[..., [place]] for numbers in (self.values, self.draws))
-        return Drawn(values, draws, self.has_intervals)
+        return Drawn(values, draws, self.pictures)
 
 
 class Bootstrap:
@@ -74,11 +78,16 @@ class Bootstrap:
         """
         above, below = (np.add.reduceat(part, self._first) for part in np.broadcast_arrays(upper, lower))
         values, draws = (_quotient(total(above), total(below)) for total in (_sum, self._drawn))
-        return Drawn(values, draws, len(self._first) >= FEWEST_PICTURES)
+        return Drawn(values, draws, len(self._first))
 
     def mean(self, values: Array) -> Drawn:
         """The mean over queries of ``values [queries …]``."""
         return self.ratio(values, np.ones(()))
+
+    def mean_of_known(self, values: Array) -> Drawn:
+        """The mean over the queries that have a number in ``values [queries …]``."""
+        is_known = np.isfinite(values)
+        return self.ratio(np.where(is_known, values, 0.0), is_known.astype(np.float64))
 
     def _drawn(self, sums: Array) -> Array:
         drawn: Array = np.tensordot(self._counts, sums, axes=1)

@@ -6,15 +6,26 @@ import numpy as np
 
 from detr_attnviz.drawing.curves import CurveLine, CurvePanel, curves_figure, heads_figure
 from detr_attnviz.drawing.figure import figure_bytes
+from detr_attnviz.evaluation.results import Evaluation
 from detr_attnviz.evaluation.settings import BASELINES, CONTROLS, DIRECTIONS, EvaluationSettings
 from detr_attnviz.evaluation.summary import Curve, Summary
-from detr_attnviz.evaluation.tables import sites_by_kind
+from detr_attnviz.evaluation.tables import counted, sites_by_kind
 
 SHOWN = {"logit": "class logit", "iou": "IoU of the box"}
 _SHARES = {"deletion": "cells removed (%)", "insertion": "cells left in (%)"}
 
 
-def curves_of(summary: Summary, settings: EvaluationSettings, kind: str, *, width_inches: float = 7.0) -> bytes:
+def source_of(evaluation: Evaluation, summary: Summary) -> str:
+    """Which model and how much of it a figure shows, for one that stands alone."""
+    about = evaluation.provenance
+    checkpoint = f"{about.get('checkpoint', '')} {about.get('checkpoint_sha256', '')[:8]}".strip()
+    counts = f"{counted(summary.queries, 'query', 'queries')} in {counted(summary.pictures, 'picture')}"
+    return " · ".join(part for part in (checkpoint, counts, "bands: ± one standard error") if part)
+
+
+def curves_of(
+    summary: Summary, settings: EvaluationSettings, kind: str, *, title: str = "", width_inches: float = 7.0
+) -> bytes:
     """Deletion above insertion; logit and IoU, each with both baselines, beside each other; as a file of this kind."""
     panels = [
         _panel(
@@ -25,7 +36,9 @@ def curves_of(summary: Summary, settings: EvaluationSettings, kind: str, *, widt
         for quantity in SHOWN
         for baseline in BASELINES
     ]
-    return figure_bytes(curves_figure(panels, columns=len(SHOWN) * len(BASELINES), width_inches=width_inches), kind)
+    return figure_bytes(
+        curves_figure(panels, columns=len(SHOWN) * len(BASELINES), title=title, width_inches=width_inches), kind
+    )
 
 
 def heads_of(summary: Summary, kind: str) -> Iterator[tuple[str, bytes]]:

@@ -33,11 +33,12 @@ def meanings(settings: EvaluationSettings) -> Mapping[str, str]:
         "empty maps": "How many maps hold all cells equal: all zero, for methods that keep what is positive. Their "
         "order of cells is random.",
         "like shuffled model": "Spearman's rank correlation of a map with the one that the same method gives for the "
-        "same query on the shuffled model (Adebayo et al. 2018, arXiv 1810.03292). Far from 0, the map would look "
-        "much the same whatever the model had learnt. An empty map has 0.",
+        "same query on the shuffled model (Adebayo et al. 2018, arXiv 1810.03292). Near 1, the map would look much the "
+        "same whatever the model had learnt; near 0 or below, it depends on the weights. Empty maps are left out.",
         "heads": "One head's columns of the output projection are set to 0, on a copy: the change of the query's class "
         "logit, and of its box's IoU with its undisturbed box.",
-        "±, bold": "Standard errors and 95 % intervals are the bootstrap's over pictures, with all their queries, and "
-        "with the same drawn pictures for all maps: differences are paired. A method is as bold as the best one when "
-        f"the interval of their difference holds 0. With fewer than {FEWEST_PICTURES} pictures nothing is bold.",
+        "±, marked": "Standard errors and 95 % intervals are the bootstrap's over pictures, with all their queries, "
+        "and with the same drawn pictures for all maps: differences are paired. A method is marked like the best one "
+        f"when the interval of their difference holds 0. With fewer than {FEWEST_PICTURES} pictures nothing is marked. "
+        "Copies of a picture count once.",
     }

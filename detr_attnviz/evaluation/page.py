@@ -42,19 +42,21 @@ def html_page(evaluation: Evaluation, summary: Summary) -> bytes:
 
 def _lead(evaluation: Evaluation, summary: Summary) -> str:
     words = f"{counted(summary.queries, 'object query', 'object queries')} in {counted(summary.pictures, 'picture')}."
-    without = len(evaluation.pictures) - summary.pictures
+    without = len(evaluation.pictures) - summary.pictures - summary.copies
     if without:
         words += f" In {without} more no query reaches the threshold {evaluation.settings.threshold:g}."
     if evaluation.failures:
         words += f" {counted(len(evaluation.failures), 'picture')} could not be read (below)."
     if summary.pictures > 1:
-        words += " ± is the standard error, over pictures."
+        words += " ± is the standard error, by bootstrap over pictures."
+    if summary.copies:
+        words += f" {counted(summary.copies, 'further picture is a copy', 'further pictures are copies')}, left out."
     return words
 
 
 def _numbers(settings: EvaluationSettings, summary: Summary) -> list[str]:
     if not summary.queries:
-        return ["<p>No query was chosen in any picture: lower the threshold.</p>"]
+        return ["<p>No query was chosen in any picture that could be read: lower the threshold, or see below.</p>"]
     parts = [_table(table) for table in tables(summary)]
     about = "Mean over queries; band: ± one standard error. Deletion: lower is better. Insertion: higher is better."
     curves = _figure(curves_of(summary, settings, "svg", width_inches=_CURVES_INCHES), about)

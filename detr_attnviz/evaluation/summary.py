@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import nan
 
 import numpy as np
 
 from detr_attnviz.evaluation.bootstrap import Array, Bootstrap, Drawn, Estimate
-from detr_attnviz.evaluation.results import PLACES, Evaluation, QueryResult
+from detr_attnviz.evaluation.results import PLACES, Evaluation, MapResult, QueryResult
 from detr_attnviz.evaluation.settings import BASELINES, CONTROLS, DIRECTIONS, QUANTITIES
 
 KEPT, AREA, EMPTY, SANITY = "kept", "area", "empty", "sanity"
@@ -38,7 +39,8 @@ class Score:
     """One map's number for one measure.
 
     ``versus_best`` is its paired difference from the best method's, where there is a better and a worse; controls are
-    never the best. ``is_best`` when it is the best method or, by the interval of that difference, may be as good.
+    never the best. ``is_best`` when it is the best method or, by the interval of that difference, may be as good; never
+    with so few pictures that there are no intervals.
     """
 
     estimate: Estimate
@@ -71,7 +73,8 @@ class HeadEffect:
 class Summary:
     """All means over the ``queries`` of the ``pictures`` that have any.
 
-    ``scores`` are by measure and map, ``chance`` by measure: what a map that is equal everywhere has.
+    ``scores`` are by measure and map, ``chance`` by measure: what a map that is equal everywhere has. ``copies`` counts
+    the pictures that were left out because the same file stands among them already.
     """
 
     pictures: int
@@ -80,17 +83,25 @@ class Summary:
     chance: Mapping[Measure, Estimate]
     curves: tuple[Curve, ...]
     heads: tuple[HeadEffect, ...]
+    copies: int = 0
+
+
+def _sanity(found: MapResult) -> float:
+    """No number for an empty map, which has no order that could be like another."""
+    return nan if found.is_empty or found.sanity is None else found.sanity
 
 
 def summarise(evaluation: Evaluation) -> Summary:
     """The means of an evaluation; nothing but counts when no query was chosen in any picture."""
-    each = [picture.queries for picture in evaluation.pictures if picture.queries]
+    distinct = {picture.sha256: picture for picture in reversed(evaluation.pictures)}  # a copy is no further witness
+    each = [picture.queries for picture in reversed(distinct.values()) if picture.queries]
     queries = [query for of_picture in each for query in of_picture]
     if not queries:
         return Summary(0, 0, {}, {}, (), ())
+    copies = len(evaluation.pictures) - len(distinct)
     bootstrap = Bootstrap(np.repeat(np.arange(len(each)), [len(of_picture) for of_picture in each]))
     table = _Table(evaluation, queries, bootstrap)
-    return Summary(len(each), len(queries), table.scores(), table.chance(), table.curves(), table.heads())
+    return Summary(len(each), len(queries), table.scores(), table.chance(), table.curves(), table.heads(), copies)
 
 
 def trapezoid(shares: tuple[float, ...]) -> Array:
@@ -127,7 +138,8 @@ class _Table:
         scores[Measure(EMPTY)] = {one: Score(empty.estimate(column)) for column, one in enumerate(self.names)}
         if self.settings.has_controls:
             methods = [name for name in self.names if name not in CONTROLS]
-            drawn = self.bootstrap.mean(np.array([[q.maps[m].sanity for m in methods] for q in self.queries], float))
+            alike = np.array([[_sanity(query.maps[name]) for name in methods] for query in self.queries])
+            drawn = self.bootstrap.mean_of_known(alike)
             scores[Measure(SANITY)] = {one: Score(drawn.estimate(column)) for column, one in enumerate(methods)}
         return scores
 
@@ -184,6 +196,7 @@ class _Table:
         scores = {}
         for place, name in enumerate(self.names):
             difference = versus.estimate(place)
-            is_best = place in methods and (place == best or not difference.is_surely_not_zero)
+            may_be_best = place == best or not difference.is_surely_not_zero
+            is_best = drawn.has_intervals and place in methods and may_be_best
             scores[name] = Score(drawn.estimate(place), difference, is_best)
         return scores

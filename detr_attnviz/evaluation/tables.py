@@ -13,6 +13,8 @@ EVERYWHERE = "equal everywhere"
 """The map that knows nothing: what a box has of it is chance."""
 MINUS = "\N{MINUS SIGN}"
 
+MARKED = "Marked:"
+_WAYS = "Deletion: the cells ranked highest go first, lower is better. Insertion: they come first, higher is better."
 _ARROWS = {"deletion": "deletion ↓", "insertion": "insertion ↑"}
 
 
@@ -48,12 +50,11 @@ def tables(summary: Summary) -> tuple[Table, ...]:
     """The tables of an evaluation, the most telling first; none when no query was evaluated."""
     if not summary.queries:
         return ()
-    marks = " Bold: the best method, and those that these pictures cannot tell from it." if _marks(summary) else ""
-    logit = "0: as with every cell removed, 1: as undisturbed; the mean over all shares of cells."
-    box = "IoU of the query's box with its undisturbed box, the mean over all shares of cells."
+    marks = f" {MARKED} the best method, and those that these pictures cannot tell from it." if _marks(summary) else ""
+    both = f"the area under the curve over the share of cells. {_WAYS}{marks}{_empty_note(summary)}"
     return (
-        _removal(summary, "Class logit", logit + marks, KEPT, "logit"),
-        _removal(summary, "Box", box + marks, AREA, "iou"),
+        _removal(summary, "Class logit", f"0: as with every cell removed, 1: as undisturbed; {both}", KEPT, "logit"),
+        _removal(summary, "Box", f"IoU of the query's box with its undisturbed box, {both}", AREA, "iou"),
         _places(summary),
         _checks(summary),
         *_heads(summary),
@@ -90,13 +91,20 @@ def _places(summary: Summary) -> Table:
 def _checks(summary: Summary) -> Table:
     wanted = [measure for name in (EMPTY, SANITY) if (measure := Measure(name)) in summary.scores]
     notes = (
-        "How many maps hold all cells equal.",
-        "Rank correlation with the same method's map on the shuffled model: a method that depends on the model has "
-        "little.",
+        "The share of maps that hold all cells equal, and so rank none.",
+        "Rank correlation of the others with the same method's map on the shuffled model: near 1, the map would look "
+        "the same whatever the model had learnt.",
     )
     columns = ("empty maps", "like shuffled model")[: len(wanted)]
     note = " ".join(notes[: len(wanted)])
     return Table("Sanity", note, "map", columns, _rows(summary, wanted, marking=False))
+
+
+def _empty_note(summary: Summary) -> str:
+    """Which maps rank no cells, so that nobody takes a random order's numbers for the method's."""
+    scores = summary.scores[Measure(EMPTY)]
+    shares = [f"{name} ({score.estimate.value:.0%})" for name, score in scores.items() if score.estimate.value > 0]
+    return f" Empty maps, whose cells stand in random order: {', '.join(shares)}." if shares else ""
 
 
 def _rows(summary: Summary, wanted: Sequence[Measure], *, marking: bool) -> tuple[Row, ...]:
@@ -114,17 +122,19 @@ def _heads(summary: Summary) -> Iterable[Table]:
     for kind, sites in sites_by_kind(summary.heads).items():
         for title, quantity in (("change of the class logit", "logit"), ("change of the box's IoU", "iou")):
             rows = tuple(
-                Row(site, tuple(_effect(getattr(one, quantity)) for one in effects)) for site, effects in sites.items()
+                Row(site, tuple(_effect(getattr(one, quantity), quantity == "logit") for one in effects))
+                for site, effects in sites.items()
             )
-            marks = " Bold: the 95 % interval does not hold 0." if _marks(summary) else ""
+            # The IoU with the box as it was can only fall: that it does is no finding.
+            marks = f" {MARKED} the 95 % interval does not hold 0." if _marks(summary) and quantity == "logit" else ""
             note = f"{_HEADS_NOTES[quantity]}{marks}"
             heads = max(len(row.cells) for row in rows)
             yield Table(f"Heads of {kind}-attention: {title}", note, "site", tuple(map(str, range(heads))), rows)
 
 
 _HEADS_NOTES = {
-    "logit": "Each head silenced alone; below 0: the head speaks for the query's class.",
-    "iou": "Each head silenced alone; how much of the query's box is lost.",
+    "logit": "Each head silenced alone, in the logit's own units; below 0: without the head the class scores less.",
+    "iou": "Each head silenced alone; how much of the overlap with the box as it was is lost.",
 }
 
 
@@ -137,8 +147,8 @@ def sites_by_kind(effects: Sequence[HeadEffect]) -> dict[str, dict[str, list[Hea
     return kinds
 
 
-def _effect(estimate: Estimate) -> Cell:
-    return Cell(signed(estimate.value), estimate.is_surely_not_zero)
+def _effect(estimate: Estimate, may_be_marked: bool) -> Cell:
+    return Cell(signed(estimate.value), may_be_marked and estimate.is_surely_not_zero)
 
 
 def _marks(summary: Summary) -> bool:

@@ -41,9 +41,9 @@ def _made(evaluation: Evaluation, summary: Summary, file: Path) -> Mapping[Path,
 
 
 def _figures(evaluation: Evaluation, summary: Summary, file: Path, kind: str) -> dict[Path, bytes]:
-    from detr_attnviz.evaluation.figures import curves_of, heads_of
+    from detr_attnviz.evaluation.figures import curves_of, heads_of, source_of
 
-    made = {file: curves_of(summary, evaluation.settings, kind)}
+    made = {file: curves_of(summary, evaluation.settings, kind, title=source_of(evaluation, summary))}
     for attention, drawn in heads_of(summary, kind):
         name = file.with_name(f"{file.stem}.heads-{attention.replace(' ', '-')}{file.suffix}")
         made[name] = drawn

@@ -98,7 +98,7 @@ def test_failures_are_listed(evaluate: Any, photos: Path) -> None:
 def test_nothing_reaches_the_threshold(evaluate: Any) -> None:
     outcome = evaluate("--threshold", 1, "-o", "curves.png")
     assert outcome.code == 0
-    assert "nothing to evaluate in 2 pictures: no detection has a score of 1 or more" in outcome.out
+    assert "nothing to evaluate in 2 pictures: no detection reaches the score 1 (--threshold)" in outcome.out
     assert "wrote" not in outcome.out
 
 

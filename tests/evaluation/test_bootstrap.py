@@ -68,3 +68,13 @@ def test_what_is_not_finite_stays_visible() -> None:
 def test_same_numbers_again() -> None:
     values = np.random.default_rng(0).normal(size=(20, 3))
     assert one_each(20).mean(values).estimate(1) == one_each(20).mean(values).estimate(1)
+
+
+def test_of_two_pictures_the_standard_error_is_that_of_a_mean_of_two() -> None:
+    assert one_each(2).mean(np.array([0.0, 1])).estimate().standard_error == pytest.approx(0.5, rel=0.03)
+
+
+def test_what_has_no_number_is_left_out_where_asked() -> None:
+    found = one_each(3).mean_of_known(np.array([[1.0, np.nan], [np.nan, np.nan], [3, np.nan]]))
+    assert found.estimate(0).value == 2
+    assert np.isnan(found.estimate(1).value)

@@ -31,7 +31,12 @@ def test_document_holds_everything_and_is_json() -> None:
     assert document["failures"] == [{"picture": "bad.jpg", "error": "not a picture"}]
     assert document["settings"]["methods"] == ["raw", "raw:max"]
     score = document["scores"][0]
-    assert (score["map"], score["measure"], score["value"], score["is_best"]) == ("raw", "kept", 0.5, True)
+    assert (score["map"], score["measure"], score["value"], score["is_best"]) == (
+        "raw",
+        "kept",
+        0.5,
+        False,
+    )  # too few pictures
     curve = document["curves"][0]
     assert (curve["shares"], curve["values"]) == ([0, 0.5, 1], [4, 2, 0])
     assert document["heads"][0]["logit_value"] == -1

@@ -1,5 +1,7 @@
 """Means, areas and comparisons, by hand."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -102,3 +104,17 @@ def test_pictures_without_queries_count_for_nothing() -> None:
     assert (summary.pictures, summary.queries) == (1, 1)
     nothing = summarise(evaluation_of([[]], methods="raw"))
     assert (nothing.pictures, nothing.queries, nothing.scores) == (0, 0, {})
+
+
+def test_copies_of_a_picture_are_no_further_witnesses() -> None:
+    pictures = [[query_result({"raw": [1, part, 0], "raw:max": [1, 0.6, 0]})] for part in (0.1, 0.3)]
+    once = evaluation_of(pictures)
+    again = replace(once, pictures=once.pictures + tuple(replace(one, picture="copy.png") for one in once.pictures))
+    found = summarise(again)
+    assert (found.copies, found.pictures, found.queries) == (2, 2, 2)
+    assert found.scores[DELETION] == summarise(once).scores[DELETION]
+
+
+def test_with_few_pictures_nothing_is_the_best() -> None:
+    query = query_result({"raw": [1, 0.2, 0], "raw:max": [1, 0.6, 0]})
+    assert not any(score.is_best for score in summarise(evaluation_of([[query]] * 3)).scores[DELETION].values())

@@ -47,7 +47,7 @@ def test_tables_of_many_pictures_mark_the_best() -> None:
         [False] * 4,
     ]
     assert table.rows[0].cells[0].text == "0.350 ±0.000"
-    assert "Bold" in table.note
+    assert "Marked: the best method" in table.note
 
 
 def test_tables_of_few_pictures_mark_nothing() -> None:
