@@ -18,3 +18,12 @@ def _seeded() -> Iterator[None]:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         yield
+
+
+@pytest.fixture(scope="module")
+def _official_threads() -> Iterator[None]:
+    """Two, as in the official run: convolutions round by how their work is split, and seeded weights sharpen that."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(threads)

@@ -1,7 +1,6 @@
 """The whole way, file to map, gives what the official implementation gave."""
 
 import copy
-from collections.abc import Iterator
 
 import pytest
 import torch
@@ -16,16 +15,9 @@ from detr_attnviz.recording.hooks import Records, record
 from detr_attnviz.trace import Trace
 from tests.parity.cases import CASES, Golden, golden
 
+pytestmark = pytest.mark.usefixtures("_official_threads")
+
 _SITES = {"enc": "encoder.{}.self", "cross": "decoder.{}.cross", "dec": "decoder.{}.self"}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _as_many_threads_as_the_official_run() -> Iterator[None]:
-    """Convolutions round by how their work is split, and the seeded weights sharpen every last bit of it."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(2)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module", params=CASES)

@@ -1,6 +1,5 @@
 """Relevance: the authors' numbers, the formulas written out, and what public code gets wrong."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,7 +20,10 @@ from tests.families.test_module import Notebook
 from tests.parity.cases import RELEVANCE_CASES, golden
 from tests.tiny import drawn_picture, tiny_detector, tiny_model
 
-pytestmark = pytest.mark.filterwarnings("ignore:enable_nested_tensor is True:UserWarning")  # the fork's own
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:enable_nested_tensor is True:UserWarning"),  # the fork's own
+    pytest.mark.usefixtures("_official_threads"),
+]
 MODELS: tuple[dict[str, object], ...] = (
     {},
     {"pre_norm": True},
@@ -29,15 +31,6 @@ MODELS: tuple[dict[str, object], ...] = (
     {"positions": "learned"},
     {"encoder_layers": 3},
 )
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _as_many_threads_as_the_official_run() -> Iterator[None]:
-    """Convolutions round by how their work is split."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(2)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module", params=RELEVANCE_CASES)
