@@ -59,7 +59,7 @@ def _numbers(settings: EvaluationSettings, summary: Summary) -> list[str]:
         return ["<p>No query was chosen in any picture that could be read: lower the threshold, or see below.</p>"]
     parts = [_table(table) for table in tables(summary)]
     about = "Mean over queries; band: ± one standard error. Deletion: lower is better. Insertion: higher is better."
-    curves = _figure(curves_of(summary, settings, "svg", width_inches=_CURVES_INCHES), about)
+    curves = _figure(curves_of(summary, settings, "svg", width_inches=_CURVES_INCHES), about, is_wide=True)
     heads = [
         _figure(drawn, f"Heads of {attention}-attention: mean change of the class logit.")
         for attention, drawn in heads_of(summary, "svg")
@@ -86,10 +86,11 @@ def _cell(cell: Cell) -> str:
     return f"{start}{escape(number)} <span>{escape(spread)}</span></td>"
 
 
-def _figure(drawn: bytes, caption: str) -> str:
+def _figure(drawn: bytes, caption: str, *, is_wide: bool = False) -> str:
     data = base64.b64encode(drawn).decode()
     words = escape(caption)
-    shown = f'<img alt="{words}" src="data:image/svg+xml;base64,{data}">'
+    wide = ' class="wide"' if is_wide else ""
+    shown = f'<img{wide} alt="{words}" src="data:image/svg+xml;base64,{data}">'
     return f'<figure>{shown}<figcaption class="faint">{words}</figcaption></figure>'
 
 
