@@ -11,11 +11,12 @@ Values = Mapping[str, Any]
 
 
 class Rule(NamedTuple):
-    """Where ``applies`` holds, ``options`` have no effect; ``because`` says why."""
+    """Where ``applies`` holds, ``options`` have no effect, or whatever ``fault`` says; ``because`` says why."""
 
     applies: Callable[[Values], bool]
     options: tuple[str, ...]
     because: str
+    fault: str = "would have no effect"
 
 
 def _styles(values: Values) -> set[str]:
@@ -52,6 +53,12 @@ RULES = (
     Rule(lambda values: "overlay" not in _styles(values), ("alpha",), "only --style overlay lets the picture through"),
     Rule(lambda values: _styles(values) == {"contour"}, ("scale",), "--style contour has no range of colours"),
     Rule(
+        lambda values: _facts(values).is_signed and "contour" in _styles(values),
+        ("style", "export"),
+        "the method's values below zero hold no shares; choose overlay, heatmap or pair",
+        "cannot be contour",
+    ),
+    Rule(
         lambda values: values.get("kind") == "decoder-self",
         ("smooth",),
         "--kind decoder-self has no cells that could be smoothed",
@@ -68,7 +75,7 @@ def refuse_ignored(context: typer.Context) -> None:
         given = [name for name in rule.options if _is_given(context, name)]
         if given and rule.applies(context.params):
             names = " and ".join(f"--{name.replace('_', '-')}" for name in given)
-            raise typer.BadParameter(f"{names} would have no effect: {rule.because}")
+            raise typer.BadParameter(f"{names} {rule.fault}: {rule.because}")
 
 
 def exports_of(text: str) -> tuple[str, ...]:

@@ -149,7 +149,6 @@ def test_encoder_points(batch: Any, tmp_path: Path) -> None:
         (("--layer", "0,9"), "no layer 9"),
         (("--method", "magic"), "no method 'magic': methods are raw, rollout"),
         (("--method", "relevance", "--kind", "decoder-self"), "relevance explains kind cross, not decoder-self"),
-        (("--method", "decompose", "--export", "overlay,contour"), "contour cannot show method decompose"),
         (("--export", "svg"), "exports are overlay, heatmap, pair, contour, arrays"),
         (("--label", "zebra"), "no class 'zebra'"),
         (("--kind", "decoder-self", "--export", "heatmap"), "heatmap (the matrix of all) with --per image"),
@@ -161,6 +160,13 @@ def test_wrong_choices_are_one_line(batch: Any, tmp_path: Path, args: tuple[obje
     assert outcome.code == 1
     assert outcome.out == ""
     assert message in outcome.err.splitlines()[-1]
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_export_that_cannot_show_the_method(batch: Any, tmp_path: Path) -> None:
+    outcome = batch("--method", "decompose", "--export", "overlay,contour")
+    assert outcome.code == 2
+    assert "--export cannot be contour" in outcome.err
     assert not (tmp_path / "out").exists()
 
 

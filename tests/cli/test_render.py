@@ -160,7 +160,7 @@ def test_demo_weights_say_how_to_get_real_ones(attnviz: Attnviz, picture: Path) 
         (["--method", "rollout", "--kind", "decoder-self"], 1, "rollout explains kind cross, not decoder-self"),
         (["--method", "decompose", "--layer", "0,1"], 1, "decompose explains one layer at a time: layer is 0, 1"),
         (["--method", "decompose", "--head", "max"], 1, "it must be mean or a head's number with method decompose"),
-        (["--method", "decompose", "--style", "contour"], 1, "choose overlay, heatmap or pair"),
+        (["--method", "decompose", "--style", "contour"], 2, "--style cannot be contour"),
         (["--layer", "0,7"], 1, "no layer 7: this checkpoint's decoder has 2 layers"),
         (["--layer", "last"], 2, "several as 3,5, or all"),
         (["--layer", "0,"], 2, "several as 3,5, or all"),

@@ -32,6 +32,7 @@ ENCODER = ("--kind", "encoder", "--point", "1,1")
         (("--method", "gradcam", "--layer", "all"), "--layer would have no effect"),
         (("--method", "relevance", "--head", "max"), "--head would have no effect: --method leaves no choice of heads"),
         (("--method", "attn-gradcam", "--head", 0), "--head would have no effect"),
+        (("--method", "decompose", "--style", "contour"), "--style cannot be contour: the method's values below zero"),
     ],
 )
 @pytest.mark.parametrize("command", ["render", "batch"])
