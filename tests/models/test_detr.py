@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.testing import assert_close
 
-from detr_attnviz.models.detr import Attention, LearnedPositions, SinePositions
+from detr_attnviz.models.detr import Attention
+from detr_attnviz.models.positions import LearnedPositions, SinePositions
 from tests.tiny import tiny_model
 
 
