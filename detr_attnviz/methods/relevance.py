@@ -25,6 +25,8 @@ from detr_attnviz.recording.hooks import Records
 from detr_attnviz.sites import AttentionSite, SiteKind
 from detr_attnviz.trace import Trace
 
+_BLOCK_VALUES = 1 << 20  # 4 MB, which stay in the cache
+
 
 def relevance(trace: Trace, queries: Sequence[int]) -> Float[Tensor, "queries rows cols"]:
     """How much each query's class score rests on each cell; not negative, without a scale of its own.
@@ -68,12 +70,16 @@ class _Effects:
         record, gradient = self.records[site.name], rows_of(self.gradients[site.name])
         mixed = torch.einsum("snw,hdw->hsnd", gradient, record.out)  # how scores change with what each head mixed
         total = gradient.new_zeros((len(gradient), record.queries, record.tokens))
-        change = torch.empty_like(total[0])
-        for head in range(record.heads):
-            weights, values = record.map(heads=head)[0, 0], record.values[0, head].T.contiguous()
-            for effect, of_score in zip(total, mixed[head], strict=True):
-                torch.mm(of_score, values, out=change)  # ∇A: no graph ever holds it, one score's at a time does
-                effect.addcmul_(change.relu_(), weights)  # as no weight is negative
+        values = record.values[0].mT.contiguous()
+        step = max(1, _BLOCK_VALUES // record.tokens)
+        change = gradient.new_empty(step, record.tokens)
+        for start in range(0, record.queries, step):
+            rows = range(record.queries)[start : start + step]
+            for head, weights in enumerate(record.map(rows)[0]):
+                for effect, of_score in zip(total[:, start : start + step], mixed[head], strict=True):
+                    # ∇A: no graph ever holds it, one block of one score's at a time does
+                    found = torch.mm(of_score[start : start + step], values[head], out=change[: len(rows)])
+                    effect.addcmul_(found.relu_(), weights)  # as no weight is negative
         return total.div_(record.heads)
 
 
