@@ -104,9 +104,16 @@ class Trace:
         if points is not None:
             if queries is not None:
                 raise ChoiceError("give either queries (cells) or points, not both")
-            queries = [self.grid.token_at(x, y) for x, y in as_points(points)]
+            queries = self.cells_at(points)
         maps = self._map(site, queries, heads, direction)
         return maps if kind == "decoder-self" else self.on_grid(site, maps)
+
+    def cells_at(self, points: Point | Sequence[Point]) -> list[int]:
+        """The tokens whose cells hold ``points``, (x, y) in original pixels.
+
+        Raises: ChoiceError for a point outside the picture.
+        """
+        return [self.grid.token_at(x, y) for x, y in as_points(points)]
 
     def on_grid(self, site: str, values: Float[Tensor, "*leading tokens"]) -> Float[Tensor, "*leading rows cols"]:
         """What a site says of every token, laid out as the picture's cells.

@@ -1,6 +1,6 @@
 """The words over a sheet: what its maps are, of which layers and heads, of which picture and checkpoint."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from detr_attnviz.explanation import Explanation
 
@@ -35,7 +35,7 @@ def heading(explanation: Explanation) -> tuple[str, ...]:
     """A title, and quieter lines: picture, site, method, checkpoint; how to read it; a "note" of the provenance."""
     about = explanation.provenance
     picture = next((about[key] for key in _PICTURE_KEYS if key in about), "")
-    checkpoint = f"{about.get('checkpoint', '')} {about.get('checkpoint_sha256', '')[:8]}".strip()
+    checkpoint = checkpoint_of(about)
     parts = [
         picture.replace("\\", "/").rsplit("/", 1)[-1],
         explanation.site,
@@ -45,6 +45,11 @@ def heading(explanation: Explanation) -> tuple[str, ...]:
     details = " · ".join(part for part in parts if part)
     lines = [_title(explanation), details, _HOW_TO_READ.get(explanation.method, ""), about.get("note", "")]
     return tuple(line for line in lines if line)
+
+
+def checkpoint_of(provenance: Mapping[str, str]) -> str:
+    """The checkpoint's name and the start of its hash; empty where there is neither."""
+    return f"{provenance.get('checkpoint', '')} {provenance.get('checkpoint_sha256', '')[:8]}".strip()
 
 
 def _title(explanation: Explanation) -> str:

@@ -6,6 +6,7 @@ import numpy as np
 
 from detr_attnviz.drawing.curves import CurveLine, CurvePanel, curves_figure, heads_figure
 from detr_attnviz.drawing.figure import figure_bytes
+from detr_attnviz.drawing.headings import checkpoint_of
 from detr_attnviz.evaluation.results import Evaluation
 from detr_attnviz.evaluation.settings import BASELINES, CONTROLS, DIRECTIONS, EvaluationSettings
 from detr_attnviz.evaluation.summary import Curve, Summary
@@ -17,8 +18,7 @@ _SHARES = {"deletion": "cells removed (%)", "insertion": "cells left in (%)"}
 
 def source_of(evaluation: Evaluation, summary: Summary) -> str:
     """Which model and how much of it a figure shows, for one that stands alone."""
-    about = evaluation.provenance
-    checkpoint = f"{about.get('checkpoint', '')} {about.get('checkpoint_sha256', '')[:8]}".strip()
+    checkpoint = checkpoint_of(evaluation.provenance)
     counts = f"{counted(summary.queries, 'query', 'queries')} in {counted(summary.pictures, 'picture')}"
     return " · ".join(part for part in (checkpoint, counts, "bands: ± one standard error") if part)
 

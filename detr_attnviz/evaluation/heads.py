@@ -9,18 +9,13 @@ from torch import Tensor
 from detr_attnviz.detector import Detector, exact_inference
 from detr_attnviz.evaluation.answers import Answers, Targets
 from detr_attnviz.evaluation.copies import heads_of, silenced
-from detr_attnviz.sites import AttentionSite, SiteKind
-
-_SITE_KINDS: dict[str, SiteKind] = {
-    "cross": "decoder-cross",
-    "encoder": "encoder-self",
-    "decoder-self": "decoder-self",
-}
+from detr_attnviz.methods import layers
+from detr_attnviz.sites import AttentionSite
 
 
 def sites_of(detector: Detector, kinds: Sequence[str]) -> tuple[AttentionSite, ...]:
     """The sites whose heads are silenced, in the order of ``kinds``."""
-    return tuple(site for kind in kinds for site in detector.sites if site.kind == _SITE_KINDS[kind])
+    return tuple(site for kind in kinds for site in layers.sites_of(detector, layers.SITE_KINDS[kind]))
 
 
 def head_effects(

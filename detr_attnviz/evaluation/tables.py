@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from detr_attnviz.drawing.captions import MINUS
 from detr_attnviz.evaluation.bootstrap import FEWEST_PICTURES, Estimate
 from detr_attnviz.evaluation.results import PLACES
 from detr_attnviz.evaluation.settings import BASELINES, CONTROLS, DIRECTIONS
@@ -11,7 +12,6 @@ from detr_attnviz.evaluation.summary import AREA, EMPTY, KEPT, SANITY, HeadEffec
 
 EVERYWHERE = "equal everywhere"
 """The map that knows nothing: what a box has of it is chance."""
-MINUS = "\N{MINUS SIGN}"
 
 MARKED = "Marked:"
 _WAYS = "Deletion: the cells ranked highest go first, lower is better. Insertion: they come first, higher is better."

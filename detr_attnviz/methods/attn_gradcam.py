@@ -15,10 +15,10 @@ from detr_attnviz.methods.gradients import (
     most_at_once,
     outputs_of,
     rows_of,
-    sites_of,
     taped_scores,
     weight_gradients,
 )
+from detr_attnviz.methods.layers import sites_of
 from detr_attnviz.recording.records import DenseRecord
 from detr_attnviz.trace import Trace
 
@@ -29,7 +29,7 @@ def attn_gradcam(trace: Trace, queries: Sequence[int], *, layer: int = -1) -> Fl
     Raises: ChoiceError for a query or layer that does not exist; CaptureError when gradients do not reach attention,
     or a site's reader does not tell what attention carries.
     """
-    looking = sites_of(trace, "decoder-cross")
+    looking = sites_of(trace.detector, "decoder-cross")
     if not -len(looking) <= layer < len(looking):
         raise ChoiceError(f"no layer {layer}: this detector has {len(looking)} layers of decoder cross-attention")
     site = looking[layer]

@@ -14,9 +14,9 @@ from torch import Tensor
 
 from detr_attnviz.errors import ChoiceError
 from detr_attnviz.methods.catalogue import MEAN, Head, head_number
-from detr_attnviz.methods.layers import site_names
+from detr_attnviz.methods.layers import sites_of
 from detr_attnviz.recording.records import DenseRecord, checked
-from detr_attnviz.trace import Point, Trace, as_points
+from detr_attnviz.trace import Point, Trace
 
 TERMS = ("content · content", "content · position", "position · content", "position · position")
 """In the order of the maps; the first word is the query's side."""
@@ -50,7 +50,7 @@ def decompose(
     """
     record = trace.records[site]
     if points is not None:
-        queries = [trace.grid.token_at(x, y) for x, y in as_points(points)]
+        queries = trace.cells_at(points)
     rows = checked(queries, record.queries, "query")
     heads = checked(head_number(head, (MEAN,)), record.heads, "head")
     query_position, key_position = _positions(trace, site)
@@ -99,9 +99,9 @@ def _positions(
 
 def _self_attention_before(trace: Trace, site: str) -> str:
     layer = trace.site(site).layer
-    for name in site_names(trace, "decoder-self"):
-        if trace.site(name).layer == layer:
-            return name
+    for before in sites_of(trace.detector, "decoder-self"):
+        if before.layer == layer:
+            return before.name
     raise ChoiceError(
         f"method decompose needs decoder self-attention in layer {layer}, which tells a query's position from its "
         "content, and this detector has none that is recorded: choose another method, such as raw"

@@ -13,7 +13,7 @@ from detr_attnviz.methods.select import chosen_detections
 from detr_attnviz.recording.hooks import Records
 from detr_attnviz.recording.records import DenseRecord
 from detr_attnviz.recording.tape import Place, Tape
-from detr_attnviz.sites import AttentionSite, SiteKind
+from detr_attnviz.sites import AttentionSite
 from detr_attnviz.trace import Trace
 
 
@@ -52,11 +52,6 @@ def _with_graph() -> Iterator[None]:
     """Whatever mode the caller is in."""
     with torch.inference_mode(False), torch.enable_grad():
         yield
-
-
-def sites_of(trace: Trace, kind: SiteKind) -> list[AttentionSite]:
-    """The sites of one kind, first layer first."""
-    return [site for site in trace.detector.sites if site.kind == kind]
 
 
 def outputs_of(sites: Sequence[AttentionSite]) -> list[Place]:

@@ -10,7 +10,7 @@ from torch import Tensor
 from detr_attnviz.explanation import Direction
 from detr_attnviz.methods.catalogue import MEAN, Head, head_number
 from detr_attnviz.recording.records import DenseRecord
-from detr_attnviz.trace import Point, Trace, as_points
+from detr_attnviz.trace import Point, Trace
 
 _CHUNK_VALUES = 16_000_000  # 64 MB of float32 while all rows of a site are gone through
 
@@ -36,7 +36,7 @@ class Chosen:
     def rows(self, trace: Trace) -> list[int] | slice:
         """The rows of a site's attention that are meant: queries, or the cells of points."""
         if self.points is not None:
-            return [trace.grid.token_at(x, y) for x, y in as_points(self.points)]
+            return trace.cells_at(self.points)
         if self.queries is None:
             return slice(None)
         return [self.queries] if isinstance(self.queries, int) else list(self.queries)

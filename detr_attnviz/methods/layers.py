@@ -1,15 +1,17 @@
 """Which recorded sites are meant by a kind and a choice of layers."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+from detr_attnviz.detector import Detector
 from detr_attnviz.errors import ChoiceError
 from detr_attnviz.explanation import Kind
 from detr_attnviz.methods.catalogue import ALL, Layers, layers_of
 from detr_attnviz.recording.records import DenseRecord
-from detr_attnviz.sites import SiteKind
+from detr_attnviz.sites import AttentionSite, SiteKind
 from detr_attnviz.trace import Trace
 
-_SITE_KINDS: dict[Kind, SiteKind] = {
+SITE_KINDS: Mapping[str, SiteKind] = {
     "cross": "decoder-cross",
     "encoder": "encoder-self",
     "decoder-self": "decoder-self",
@@ -39,9 +41,9 @@ def find_sites(trace: Trace, kind: Kind, layer: Layers) -> ChosenSites:
 
     Raises: ChoiceError naming the range of layers, or saying that there is no such attention.
     """
-    there = site_names(trace, _SITE_KINDS[kind])
+    there = [site.name for site in sites_of(trace.detector, SITE_KINDS[kind])]
     if not there:
-        raise ChoiceError(f"this checkpoint has no {_IN_WORDS[_SITE_KINDS[kind]]}, which kind {kind} shows")
+        raise ChoiceError(f"this checkpoint has no {_IN_WORDS[SITE_KINDS[kind]]}, which kind {kind} shows")
     room, _, short = there[0].split(".")
     numbers = layers_of(layer)
     wrong = [number for number in numbers or () if not -len(there) <= number < len(there)]
@@ -62,15 +64,23 @@ def records_of(trace: Trace, kind: SiteKind, method: str) -> list[DenseRecord]:
 
     Raises: ChoiceError when there are none, which says that ``method`` needs them.
     """
-    names = site_names(trace, kind)
-    if not names:
+    return [trace.records[site.name] for site in sites_for(trace.detector, kind, method)]
+
+
+def sites_for(detector: Detector, kind: SiteKind, method: str) -> list[AttentionSite]:
+    """All sites of a kind, first layer first.
+
+    Raises: ChoiceError when there are none, which says that ``method`` needs them.
+    """
+    sites = sites_of(detector, kind)
+    if not sites:
         raise ChoiceError(
             f"method {method} needs {_IN_WORDS[kind]}, and this detector has none that is recorded: choose a method of "
             "one layer, such as raw or value-norm"
         )
-    return [trace.records[name] for name in names]
+    return sites
 
 
-def site_names(trace: Trace, kind: SiteKind) -> list[str]:
-    """Names of all sites of a kind, first layer first."""
-    return [site.name for site in trace.detector.sites if site.kind == kind]
+def sites_of(detector: Detector, kind: SiteKind) -> list[AttentionSite]:
+    """All sites of a kind, first layer first."""
+    return [site for site in detector.sites if site.kind == kind]

@@ -17,12 +17,11 @@ from detr_attnviz.methods.gradients import (
     most_at_once,
     outputs_of,
     rows_of,
-    sites_of,
     taped_scores,
 )
-from detr_attnviz.methods.layers import records_of
+from detr_attnviz.methods.layers import sites_for
 from detr_attnviz.recording.hooks import Records
-from detr_attnviz.sites import AttentionSite, SiteKind
+from detr_attnviz.sites import AttentionSite
 from detr_attnviz.trace import Trace
 
 _BLOCK_VALUES = 1 << 20  # 4 MB, which stay in the cache
@@ -36,7 +35,9 @@ def relevance(trace: Trace, queries: Sequence[int]) -> Float[Tensor, "queries ro
     Raises: ChoiceError for a query that does not exist or a kind of attention that is missing; CaptureError when
     gradients do not reach attention, or a site's reader does not tell what attention carries.
     """
-    encoder, listening, looking = (_sites(trace, kind) for kind in ("encoder-self", "decoder-self", "decoder-cross"))
+    encoder = sites_for(trace.detector, "encoder-self", "relevance")
+    listening = sites_for(trace.detector, "decoder-self", "relevance")
+    looking = sites_for(trace.detector, "decoder-cross", "relevance")
     if len(listening) != len(looking):
         raise ChoiceError(
             "method relevance needs self- and cross-attention in every decoder layer: this detector has "
@@ -51,12 +52,6 @@ def relevance(trace: Trace, queries: Sequence[int]) -> Float[Tensor, "queries ro
         some = list(queries[first : first + most])
         rows.append(_through_encoder(_from_decoder(effects, listening, looking, some), effects, encoder))
     return trace.on_grid(looking[-1].name, torch.cat(rows))
-
-
-def _sites(trace: Trace, kind: SiteKind) -> list[AttentionSite]:
-    """All sites of a kind, first layer first; ChoiceError when there are none."""
-    records_of(trace, kind, "relevance")
-    return sites_of(trace, kind)
 
 
 @dataclass(frozen=True)

@@ -120,11 +120,20 @@ def _mix(q: Tensor, k: Tensor, v: Tensor, hidden: Tensor | None) -> Tensor:
     """One head: ``[queries dim]``, ``[tokens dim]`` twice, and what to add to its logits ``[1 tokens]``."""
     k, v = k.contiguous(), v.t().contiguous()
     blocks = []
-    for block in q.contiguous().split(max(1, _BLOCK_WEIGHTS // len(k))):
-        logits = fast_linear(block, k)
-        weights = (logits if hidden is None else logits.add_(hidden)).softmax(-1)
-        blocks.append(fast_linear(weights, v))
+    for block in q.contiguous().split(rows_at_once(len(k))):
+        blocks.append(fast_linear(attention_weights(block, k, hidden), v))
     return torch.cat(blocks)
+
+
+def rows_at_once(tokens: int) -> int:
+    """So many queries that a block of their weights stays in the cache."""
+    return max(1, _BLOCK_WEIGHTS // tokens)
+
+
+def attention_weights(q: Tensor, k: Tensor, hidden: Tensor | None) -> Tensor:
+    """One head's ``softmax(q kᵀ + hidden)`` on oneDNN's kernel, without gradients; ``hidden`` is ``[1 tokens]``."""
+    logits = fast_linear(q, k)
+    return (logits if hidden is None else logits.add_(hidden)).softmax(-1)
 
 
 def fast_linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, after: After = "none") -> Tensor:

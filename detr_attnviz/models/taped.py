@@ -15,8 +15,6 @@ from torch.autograd import Function
 from detr_attnviz.models import kernels
 from detr_attnviz.models.kernels import fast_linear
 
-_BLOCK_WEIGHTS = 1 << 20  # 4 MB
-
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """``x weightᵀ + bias``."""
@@ -169,10 +167,9 @@ def _head_back(
     """One head: with P the weights and D = rowsum(dO ∘ O), dS = P ∘ (dO vᵀ - D), dq = dS k, dk = dSᵀ q, dv = Pᵀ dO."""
     q, k, v, k_turned = q.contiguous(), k.contiguous(), v.contiguous(), k.t().contiguous()
     gradients, means = gradients.contiguous(), (gradients * output).sum(-1, keepdim=True)
-    step = max(1, _BLOCK_WEIGHTS // len(k))
+    step = kernels.rows_at_once(len(k))
     for block in (slice(start, start + step) for start in range(0, len(q), step)):
-        logits = fast_linear(q[block], k)
-        weights = (logits if hidden is None else logits.add_(hidden)).softmax(-1)
+        weights = kernels.attention_weights(q[block], k, hidden)
         across = gradients[:, block].mT.flatten(0, 1).contiguous()  # [n · dim, rows]
         v_found += fast_linear(across, weights.t()).unflatten(0, (len(gradients), -1)).mT
         q_turned = q[block].t().contiguous()
