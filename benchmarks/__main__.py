@@ -14,7 +14,7 @@ from benchmarks import report
 from benchmarks.figures import Table
 from benchmarks.machine import machine_facts, one_line
 from benchmarks.plan import Plan
-from benchmarks.tables import batch, cold, forward, methods, peers, pictures
+from benchmarks.tables import batch, cold, families, forward, methods, peers, pictures
 
 TABLES = {
     "forward": forward.measure,
@@ -23,6 +23,7 @@ TABLES = {
     "peers": peers.measure,
     "cold": cold.measure,
     "batch": batch.measure,
+    "families": families.measure,
 }
 
 

@@ -25,15 +25,17 @@ if TYPE_CHECKING:
     from detr_attnviz.methods.select import select
     from detr_attnviz.process import tune_process
     from detr_attnviz.recording.hooks import capture
-    from detr_attnviz.sites import AttentionCall
+    from detr_attnviz.sites import AttentionCall, AttentionSite, SampledCall
     from detr_attnviz.trace import Trace
     from detr_attnviz.verification import verify
 
 __all__ = [
     "AttentionCall",
+    "AttentionSite",
     "AttnVizError",
     "Detector",
     "Explanation",
+    "SampledCall",
     "Trace",
     "capture",
     "evaluate",
@@ -49,9 +51,11 @@ __all__ = [
 
 _HOMES = {
     "AttentionCall": "sites",
+    "AttentionSite": "sites",
     "AttnVizError": "errors",
     "Detector": "detector",
     "Explanation": "explanation",
+    "SampledCall": "sites",
     "Trace": "trace",
     "capture": "recording.hooks",
     "evaluate": "evaluation.run",

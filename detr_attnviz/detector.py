@@ -14,6 +14,7 @@ from detr_attnviz import __version__
 from detr_attnviz.errors import CaptureError, ChoiceError, ImageError
 from detr_attnviz.families.base import Family, Precision, Prediction, Prepared
 from detr_attnviz.families.open import ClassNames, OpenOptions, Source, Weights, default_source, open_family
+from detr_attnviz.families.own_code import OwnCode, Postprocess, Preprocess, Score
 from detr_attnviz.pictures import read_picture
 from detr_attnviz.recording.hooks import Records, outputs, record
 from detr_attnviz.recording.tape import Place, Tape, taped
@@ -30,9 +31,14 @@ def load(
     classes: ClassNames | None = None,
     weights: Weights = "model",
     precision: Precision = "fp32",
+    text: str | None = None,
+    preprocess: Preprocess | None = None,
+    postprocess: Postprocess | None = None,
+    sites: Sequence[AttentionSite] | None = None,
+    score: Score = "softmax",
     progress: Callable[[int, int | None], None] | None = None,
 ) -> "Detector":
-    """A detector from a name ("demo", "detr-r50"), a checkpoint file, a folder or a built ``nn.Module``.
+    """A detector from a name ("demo", "detr-r50", "owner/name" of the Hub), a file, a folder or a built ``nn.Module``.
 
     Without ``source``: ``$ATTNVIZ_CHECKPOINT``, else detr-r50 if it is on disk, else the demo weights.
     ``nheads`` and ``dilation`` say what no tensor tells; ``classes`` names the classes (a sequence, id → name,
@@ -40,17 +46,24 @@ def load(
     checkpoint. ``device`` is "auto", "cpu", "cuda", "cuda:1", "mps"; a built module stays where it is on "auto".
     ``precision`` "fp32" is exact up to rounding; "official" keeps the official order of operations, for its very
     digits; "bf16" and "fp16" are what the backbone's convolutions compute in, while the transformer, and so attention
-    itself, stays in float32. ``detector.notes`` holds what had to be assumed.
+    itself, stays in float32. ``text`` is what Grounding DINO is to look for: "a cat. a remote control.".
+    ``detector.notes`` holds what had to be assumed.
 
-    Raises: CheckpointError, DownloadError, ChoiceError.
+    For a built module alone: ``preprocess`` turns an upright RGB picture into what the module is called with,
+    ``postprocess`` its output into logits and boxes, ``sites`` say where its attention is, and ``score`` "sigmoid" that
+    every class has a probability of its own instead of a last one that is no-object; see docs/own-model.md.
+
+    Raises: CheckpointError, DownloadError, MissingExtraError, ChoiceError.
     """
     note: tuple[str, ...] = ()
     if source is None:
         source, why = default_source()
         note = (why,)
     stays = device == "auto" and isinstance(source, nn.Module)
+    own = OwnCode(preprocess, postprocess, sites, score)
+    options = OpenOptions(nheads, dilation, classes, weights, progress, text, own)
     with torch.inference_mode(False):  # weights made in it could never be part of a graph
-        family = open_family(source, OpenOptions(nheads, dilation, classes, weights, progress))
+        family = open_family(source, options)
         family.settle(None if stays else find_device(device), precision)
     return Detector(family, notes=(*note, *family.origin.notes))
 
@@ -99,9 +112,15 @@ class Detector:
         return self.family.sites()
 
     @property
+    def threshold(self) -> float:
+        """The lowest score that is shown unless the caller says: what models of this kind are drawn with."""
+        return self.family.threshold
+
+    @property
     def device(self) -> torch.device:
         """Where the model is."""
-        return next(self.sites[0].module.parameters()).device
+        weights = (weight for site in self.sites for weight in site.module.parameters())
+        return next((weight.device for weight in weights), torch.device("cpu"))
 
     @property
     def checkpoint_sha256(self) -> str:
@@ -220,6 +239,8 @@ def _joined(pictures: Sequence[Prepared]) -> Mapping[str, Tensor]:
     first = pictures[0].inputs
     if len(pictures) == 1:
         return first
+    if not all(isinstance(value, Tensor) for value in first.values()):
+        raise ChoiceError("a preprocess of one's own prepares pictures one by one: run each in a forward of its own")
     sizes = {tuple((name, *value.shape) for name, value in prepared.inputs.items()) for prepared in pictures}
     if len(sizes) > 1:
         raise ChoiceError(f"pictures of one forward must be prepared to one size; found {sorted(sizes)}")

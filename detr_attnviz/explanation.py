@@ -18,6 +18,23 @@ ATTENTION = "attention"
 
 
 @dataclass(frozen=True, eq=False)
+class Samples:
+    """Where sampled attention read the picture, for each map of an explanation.
+
+    ``places`` is float32 ``[maps samples 2]``, (x, y) in original pixels, which may lie outside the picture;
+    ``weights`` float32 ``[maps samples]`` sum to 1 over all levels. ``levels`` has each sample's feature map, 0 the
+    finest, and ``strides_px`` each feature map's stride in input pixels. ``references`` is float32 ``[maps 2]``: what
+    offsets start from, (x, y) in original pixels.
+    """
+
+    places: "NDArray[np.float32]"
+    weights: "NDArray[np.float32]"
+    levels: tuple[int, ...]
+    strides_px: tuple[float, ...]
+    references: "NDArray[np.float32]"
+
+
+@dataclass(frozen=True, eq=False)
 class Explanation:
     """Maps ready to be drawn.
 
@@ -30,6 +47,10 @@ class Explanation:
     ``quantity`` is what a value is an amount of, "attention" when it is a share of a query's attention.
     ``is_signed`` tells that values below zero mean something. A method that gives several maps a query names them in
     ``terms``, one per map (``detections`` and ``points`` then repeat); ``shares`` has each term's part in the whole.
+    ``term`` names the part of the logit that the maps were made of alone ("content", "spatial"), "" for all of it.
+    Of sampled attention ``samples`` has the places themselves, ``maps`` is what they come to on the grid, and
+    ``level`` is the feature map that they were restricted to, None for all. ``rest`` has for every map the share of
+    attention that is not on it, ``rest_where`` says where that is ("outside the picture"); empty if there is none.
     ``provenance`` holds what pictures and manifests carry: checkpoint, hash, version, settings.
     """
 
@@ -49,6 +70,11 @@ class Explanation:
     points: tuple[tuple[float, float], ...] = ()
     direction: Direction = "from"
     everyone: tuple[Detection, ...] = ()
+    term: str = ""
+    level: int | None = None
+    rest: tuple[float, ...] = ()
+    rest_where: str = ""
+    samples: Samples | None = None
     provenance: Mapping[str, str] = field(default_factory=dict)
 
     def __len__(self) -> int:

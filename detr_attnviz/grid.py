@@ -6,7 +6,9 @@ Axes used everywhere: ``batch heads queries tokens layers levels points width di
 picture's edge when its size is no multiple of the stride, and are cut there.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from math import ceil, log2
 
 from detr_attnviz.errors import ChoiceError
 
@@ -16,7 +18,8 @@ class Grid:
     """The feature map of one picture, without its padding.
 
     ``height_px width_px`` are the original picture's, ``input_height_px input_width_px`` those of the
-    resized picture that went into the model, and ``stride_px`` is in input pixels.
+    resized picture that went into the model, and ``stride_px`` is in input pixels. ``canvas_px`` is (height, width)
+    of the input with its padding to the right and below, None where nothing is padded.
     """
 
     rows: int
@@ -26,11 +29,20 @@ class Grid:
     width_px: int
     input_height_px: int
     input_width_px: int
+    canvas_px: tuple[int, int] | None = None
 
     @property
     def tokens(self) -> int:
         """Number of cells."""
         return self.rows * self.cols
+
+    @property
+    def canvas(self) -> tuple[int, int]:
+        """(rows, cols) of all cells, padding included."""
+        if self.canvas_px is None:
+            return self.rows, self.cols
+        height_px, width_px = self.canvas_px
+        return max(self.rows, ceil(height_px / self.stride_px)), max(self.cols, ceil(width_px / self.stride_px))
 
     @property
     def extent(self) -> tuple[float, float]:
@@ -56,6 +68,11 @@ class Grid:
         col = int(x * self.input_width_px / self.width_px / self.stride_px)
         return min(row, self.rows - 1) * self.cols + min(col, self.cols - 1)
 
+    def on_canvas(self, token: int) -> int:
+        """The number of the same cell among all cells, padding included."""
+        row, col = divmod(token, self.cols)
+        return row * self.canvas[1] + col
+
     def cell_box(self, token: int) -> tuple[float, float, float, float]:
         """The token's cell as (left, top, right, bottom) in original pixels, cut at the picture's edge."""
         if not 0 <= token < self.tokens:
@@ -70,3 +87,12 @@ class Grid:
         """The middle (x, y) of the token's cell in original pixels."""
         left, top, right, bottom = self.cell_box(token)
         return (left + right) / 2, (top + bottom) / 2
+
+
+_COMMON_STRIDE_PX = 16
+"""A map of this stride still looks like one: with finer cells a sample becomes a dot, with coarser ones places blur."""
+
+
+def common_grid(levels: Sequence[Grid]) -> Grid:
+    """The grid that samples of all ``levels`` are laid on together: that of the level nearest to 16 px a cell."""
+    return min(levels, key=lambda grid: abs(log2(grid.stride_px / _COMMON_STRIDE_PX)))

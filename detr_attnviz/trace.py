@@ -5,7 +5,7 @@ methods that need gradients.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,7 @@ from detr_attnviz.explanation import Direction
 from detr_attnviz.families.base import Prepared
 from detr_attnviz.grid import Grid
 from detr_attnviz.recording.hooks import Records
+from detr_attnviz.recording.sampled import SampledRecord
 from detr_attnviz.sites import AttentionSite
 
 if TYPE_CHECKING:
@@ -66,6 +67,11 @@ class Trace:
         )
 
     @property
+    def levels(self) -> tuple[Grid, ...]:
+        """The feature maps of a detector that has several, finest first."""
+        return self.prepared.levels
+
+    @property
     def sites(self) -> tuple[str, ...]:
         """Names of the recorded sites, encoder first."""
         return tuple(self.records)
@@ -86,56 +92,107 @@ class Trace:
         points: Point | Sequence[Point] | None = None,
         heads: int | Sequence[int] | None = None,
         direction: Direction = "from",
+        term: str = "",
+        level: int | None = None,
+        point_level: int = 0,
     ) -> Float[Tensor, "heads chosen *place"]:
         """Per-head attention at one site.
 
         Decoder cross-attention: ``[heads queries rows cols]``, each map sums to 1. Decoder self-attention:
         ``[heads queries all_queries]``. Encoder self-attention: ``queries`` are cells, or ``points`` are
         (x, y) in original pixels, giving ``[heads points rows cols]``; direction "from" is what the point
-        attends to (sums to 1), "to" is how much every cell attends to the point.
+        attends to (sums to 1), "to" is how much every cell attends to the point. ``term`` is a part of the logit
+        ("content", "spatial") whose softmax alone is wanted, where the site has such.
 
-        Raises: ChoiceError for a site, query, head or point that is not there.
+        Sampled attention is laid onto the cells of ``grid_of(site, level)``: of one level's samples, or of all; what
+        falls outside the picture is missing from the sum. Its encoder has cells in every level, and ``point_level``
+        is the one whose cell at ``points`` looks.
+
+        Raises: ChoiceError for a site, query, head, point, term or level that is not there.
         """
-        kind = self.site(site).kind
-        if kind != "encoder-self" and (points is not None or direction == "to"):
-            raise ChoiceError(f"points and direction belong to encoder self-attention; {site} is {kind}")
+        found = self.site(site)
+        if found.kind != "encoder-self" and (points is not None or direction == "to"):
+            raise ChoiceError(f"points and direction belong to encoder self-attention; {site} is {found.kind}")
         if direction not in ("from", "to"):
             raise ChoiceError(f"direction is {direction!r}: it must be 'from' or 'to'")
         if points is not None:
             if queries is not None:
                 raise ChoiceError("give either queries (cells) or points, not both")
-            queries = self.cells_at(points)
-        maps = self._map(site, queries, heads, direction)
-        return maps if kind == "decoder-self" else self.on_grid(site, maps)
+            queries = self.cells_at(points, site, level=point_level)
+        record = self.records[site]
+        if isinstance(record, SampledRecord):
+            if term or direction == "to":
+                what = f"are no terms (term is {term!r})" if term else "is no direction 'to'"
+                raise ChoiceError(f"{site} is sampled attention, of which there {what}")
+            grid = self.grid_of(site, level)
+            return self._cropped(record, record.map(queries, heads, level=level, shape=grid.canvas).maps[0], grid)
+        if level is not None:
+            raise ChoiceError(f"level {level}: {site} is not sampled attention, so it has no levels to choose from")
+        if direction == "from":
+            maps = record.map(queries, heads, term=term)[0]
+        else:
+            cells = range(record.tokens) if queries is None else queries
+            maps = record.columns(cells, heads, term=term)[0].transpose(1, 2)
+        return maps if found.kind == "decoder-self" else self.on_grid(site, maps)
 
-    def cells_at(self, points: Point | Sequence[Point]) -> list[int]:
-        """The tokens whose cells hold ``points``, (x, y) in original pixels.
+    def grid_of(self, site: str, level: int | None = None) -> Grid:
+        """The grid that maps of ``site`` lie on: of sampled attention that of ``level``, or the one of all together.
 
-        Raises: ChoiceError for a point outside the picture.
+        Raises: ChoiceError for a site or level that is not there.
         """
-        return [self.grid.token_at(x, y) for x, y in as_points(points)]
+        found = self.site(site)
+        if not self.levels or (level is None and found.form == "sampled"):
+            return self.grid
+        if level is None and found.stride_px is not None:
+            rows, cols = self.grid.input_height_px // found.stride_px, self.grid.input_width_px // found.stride_px
+            return replace(self.grid, rows=rows, cols=cols, stride_px=found.stride_px)
+        if level is None:
+            return self.levels[found.level]
+        if not 0 <= level < len(self.levels):
+            raise ChoiceError(f"no level {level}: levels are 0–{len(self.levels) - 1}, the finest first")
+        return self.levels[level]
+
+    def cells_at(self, points: Point | Sequence[Point], site: str = "", *, level: int = 0) -> list[int]:
+        """The tokens of ``site`` whose cells hold ``points``, (x, y) in original pixels.
+
+        Where an encoder's tokens are the cells of several levels, those of ``level``.
+
+        Raises: ChoiceError for a point outside the picture, or a level that is not there.
+        """
+        is_sampled = bool(site) and self.site(site).form == "sampled"
+        grid = self.grid_of(site, level if is_sampled else None) if site else self.grid
+        before = sum(rows * cols for rows, cols in (one.canvas for one in self.levels[:level])) if is_sampled else 0
+        return [before + grid.on_canvas(grid.token_at(x, y)) for x, y in as_points(points)]
 
     def on_grid(self, site: str, values: Float[Tensor, "*leading tokens"]) -> Float[Tensor, "*leading rows cols"]:
-        """What a site says of every token, laid out as the picture's cells.
+        """What a site says of every token, laid out as the picture's cells; padding is cut off.
 
         Raises: ChoiceError when there are more or fewer tokens than cells.
         """
-        if values.shape[-1] != self.grid.tokens:
+        grid = self.grid_of(site)
+        rows, cols = grid.canvas
+        if values.shape[-1] != rows * cols:
             raise ChoiceError(
-                f"{site} has {values.shape[-1]} tokens, but the picture's grid is {self.grid.rows} × {self.grid.cols}: "
+                f"{site} has {values.shape[-1]} tokens, but the picture's grid is {rows} × {cols}: "
                 "use capture(module) and lay out the tokens yourself"
             )
-        return values.view(*values.shape[:-1], self.grid.rows, self.grid.cols)
+        return values.view(*values.shape[:-1], rows, cols)[..., : grid.rows, : grid.cols]
 
-    def _map(
-        self,
-        site: str,
-        queries: int | Sequence[int] | None,
-        heads: int | Sequence[int] | None,
-        direction: Direction,
-    ) -> Tensor:
-        record = self.records[site]
-        if direction == "from":
-            return record.map(queries, heads)[0]
-        cells = range(record.tokens) if queries is None else queries
-        return record.columns(cells, heads)[0].transpose(1, 2)
+    def _cropped(
+        self, record: SampledRecord, maps: Float[Tensor, "*leading rows cols"], grid: Grid
+    ) -> Float[Tensor, "*leading rows cols"]:
+        """Maps without the padding of their grid.
+
+        Raises: ChoiceError when the model's feature maps are not as large as they were expected to be.
+        """
+        expected = tuple(level.canvas for level in self.levels)
+        if record.shapes != expected:
+            raise ChoiceError(
+                f"this picture's feature maps are {_in_words(record.shapes)} cells, and {_in_words(expected)} were "
+                "expected: use capture(module) and lay out the samples yourself"
+            )
+        return maps[..., : grid.rows, : grid.cols]
+
+
+def _in_words(shapes: Sequence[tuple[int, int]]) -> str:
+    return ", ".join(f"{rows} × {cols}" for rows, cols in shapes)

@@ -1,15 +1,19 @@
 """Proof, on the user's own model and picture, that the maps are the model's own attention.
 
-At every site the module itself is asked for its weights on the same inputs, and the recorded map is compared
-with them; the forward is run with and without recording; and the picture is run once more inside a larger,
-padded canvas to see that padding gets nothing.
+At every site of dense attention the module itself is asked for its weights on the same inputs, and the recorded map is
+compared with them. Sampled attention gives out no weights of cells: there the module's own output is made again, by
+mixing its values as the maps say. The forward is run with and without recording; and the picture is run once more
+inside a larger, padded canvas to see that padding gets nothing.
 """
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from threading import get_ident
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -19,32 +23,58 @@ from detr_attnviz.errors import CaptureError
 from detr_attnviz.pictures import read_picture
 from detr_attnviz.recording.hooks import Records, record
 from detr_attnviz.recording.multihead import arguments_of
+from detr_attnviz.recording.records import DenseRecord
+from detr_attnviz.recording.sampled import SampledRecord
+from detr_attnviz.sites import AttentionSite, Mixed
 
 if TYPE_CHECKING:
     from PIL import Image
 
 TOLERANCE = 1e-6
+OWN_TOLERANCE = 1e-5
+"""For code that scales logits, or adds up an output, in another order: float32 holds a logit of 40 to 4e-6 only."""
 ROW_TOLERANCE = 1e-5
+
+Against = Literal["weights", "output", "nothing"]
+
+_CHUNK_VALUES = 32_000_000  # 128 MB of float32 while a map is compared
+_CELLS = 64  # of an encoder, whose queries would take as many maps of all levels
+_SOME_QUERIES = 64
 
 
 @dataclass(frozen=True)
 class SiteProof:
     """How far one site's map is from the truth.
 
-    ``difference`` is the largest to the module's own per-head weights, ``row_error`` the largest |row sum − 1|,
-    ``padding_mass`` the largest attention that a query gives to padding, None where nothing was padded.
+    With ``against`` "weights" ``difference`` is the largest to the module's own per-head weights, and ``row_error`` the
+    largest |row sum − 1| (to their row sums, where not every token is on the map). With "output", at sampled
+    attention, ``difference`` is the largest between the module's output and the one that its values give when they are
+    mixed as the maps say, in shares of the output's peak (of all queries of a decoder, of 64 cells of an encoder), and
+    ``row_error`` the largest |map + outside − 1|. With "nothing" both are None: nobody could be asked.
+
+    ``shape`` is (heads, queries, tokens), or (heads, queries, samples). ``padding_mass`` is the largest attention that
+    a query gives to padding, None where nothing was padded or the model itself is not kept from looking there.
     """
 
     site: str
     shape: tuple[int, ...]
-    difference: float
-    row_error: float
+    difference: float | None
+    row_error: float | None
     padding_mass: float | None
+    against: Against = "weights"
+    tolerance: float = TOLERANCE
+
+    @property
+    def proven(self) -> bool:
+        """Whether there was anything to compare with."""
+        return self.against != "nothing"
 
     @property
     def passed(self) -> bool:
         """NaN never passes: every comparison with it is false."""
-        return self.difference <= TOLERANCE and self.row_error <= ROW_TOLERANCE and not self.padding_mass
+        if self.difference is None or self.row_error is None:
+            return False
+        return self.difference <= self.tolerance and self.row_error <= ROW_TOLERANCE and not self.padding_mass
 
 
 @dataclass(frozen=True)
@@ -55,9 +85,15 @@ class Verification:
     output_unchanged: bool
 
     @property
+    def unproven(self) -> tuple[str, ...]:
+        """Sites whose module says nothing of its attention that their maps could be compared with."""
+        return tuple(site.site for site in self.sites if not site.proven)
+
+    @property
     def passed(self) -> bool:
-        """Every site passed and recording changed nothing."""
-        return self.output_unchanged and all(site.passed for site in self.sites)
+        """Every site that could be proven passed, there was one, and recording changed nothing."""
+        proven = [site for site in self.sites if site.proven]
+        return self.output_unchanged and bool(proven) and all(site.passed for site in proven)
 
 
 def verify(
@@ -67,61 +103,154 @@ def verify(
     shortest_px: int | None = None,
     longest_px: int | None = None,
 ) -> Verification:
-    """Compares every site's map of ``image`` with what the module itself computes.
+    """Compares every map of ``image`` with what the model itself says, at every site.
 
-    Raises: ImageError for a picture that cannot be read; CaptureError for a model without
-    ``nn.MultiheadAttention``, whose own weights nobody can be asked for.
+    A site with a reader of one's own is proven when it has ``AttentionSite.own``, which asks the module, and listed as
+    unproven without.
+
+    Raises: ImageError for a picture that cannot be read; CaptureError for an ``own`` that does not fit its site.
     """
     prepared = detector.prepare(read_picture(image), shortest_px=shortest_px, longest_px=longest_px)
+    proofs: dict[str, SiteProof] = {}
     with exact_inference(detector.device):
         plain = detector.family.forward(prepared.inputs)
-        with _own_weights(detector) as own, record(detector.sites, copy=True) as records:
-            recorded = detector.family.forward(prepared.inputs)
+        with record(detector.sites, copy=True) as records:
+
+            def prove(site: AttentionSite, truth: Tensor | Mixed) -> None:
+                proofs[site.name] = _proof(site, records[site.name], truth)
+
+            with _told(detector.sites, prove):
+                recorded = detector.family.forward(prepared.inputs)
         is_same = torch.equal(plain.logits, recorded.logits) and torch.equal(plain.boxes, recorded.boxes)
-        padding = _padding_masses(detector, prepared.inputs)
-        proofs = tuple(_proof(site.name, records, own, padding) for site in detector.sites)
-    return Verification(proofs, is_same)
-
-
-def _proof(site: str, records: Records, own: Mapping[str, Tensor], padding: Mapping[str, float]) -> SiteProof:
-    found = records[site].map()
-    return SiteProof(
-        site,
-        tuple(found.shape[1:]),
-        difference=float((found - own[site].to(found)).abs().max()),
-        row_error=float((found.sum(-1) - 1).abs().max()),
-        padding_mass=padding.get(site),
-    )
+        masses = _padding_masses(detector, prepared.inputs)
+        found = [proofs.get(site.name) or _unproven(site, records) for site in detector.sites]
+    return Verification(tuple(replace(proof, padding_mass=masses.get(proof.site)) for proof in found), is_same)
 
 
 @contextmanager
-def _own_weights(detector: Detector) -> Iterator[dict[str, Tensor]]:
-    """Each site's weights as its module returns them, asked again on the inputs of every call."""
-    own: dict[str, Tensor] = {}
+def _told(sites: Sequence[AttentionSite], tell: Callable[[AttentionSite, Tensor | Mixed], None]) -> Iterator[None]:
+    """Passes on what every site's own module says, call by call; records are there by then if they came first."""
+    thread = get_ident()
+
+    def of_this_thread(site: AttentionSite, truth: Tensor | Mixed) -> None:
+        if get_ident() == thread:
+            tell(site, truth)
+
     with ExitStack() as stack:
-        for site in detector.sites:
-            if not isinstance(site.module, nn.MultiheadAttention):
-                raise CaptureError(f"{site.name} is no nn.MultiheadAttention: its own weights cannot be asked for")
+        for site in sites:
+            own = site.own or (_multihead_weights if isinstance(site.module, nn.MultiheadAttention) else None)
+            if own is not None:
+                stack.callback(own(site.module, partial(of_this_thread, site)))
+        yield
 
-            def ask(
-                module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any, name: str = site.name
-            ) -> None:
-                asked = arguments_of(args, kwargs) | {"need_weights": True, "average_attn_weights": False}
-                own[name] = module.forward(**asked)[1]
 
-            stack.callback(site.module.register_forward_hook(ask, with_kwargs=True).remove)
-        yield own
+def _multihead_weights(module: nn.Module, tell: Callable[[Tensor | Mixed], None]) -> Callable[[], None]:
+    def ask(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+        asked = arguments_of(args, kwargs) | {"need_weights": True, "average_attn_weights": False}
+        tell(module.forward(**asked)[1])
+
+    return module.register_forward_hook(ask, with_kwargs=True).remove
+
+
+def _proof(site: AttentionSite, record: DenseRecord | SampledRecord, truth: Tensor | Mixed) -> SiteProof:
+    tolerance = TOLERANCE if site.own is None else OWN_TOLERANCE
+    if isinstance(record, DenseRecord) and isinstance(truth, Tensor):
+        return SiteProof(site.name, _shape(record), *_errors(record, truth), None, tolerance=tolerance)
+    if isinstance(record, SampledRecord) and isinstance(truth, Mixed):
+        errors = _mixing_errors(record, truth, _queries(site, record))
+        return SiteProof(site.name, _shape(record), *errors, None, "output", tolerance)
+    raise CaptureError(
+        f"{site.name} is {site.form} attention, and its own gave a {type(truth).__name__}: expected "
+        "[batch heads queries tokens] weights of dense attention, or a Mixed of sampled attention"
+    )
+
+
+def _unproven(site: AttentionSite, records: Records) -> SiteProof:
+    return SiteProof(site.name, _shape(records[site.name]), None, None, None, "nothing")
+
+
+def _shape(record: DenseRecord | SampledRecord) -> tuple[int, ...]:
+    last = record.tokens if isinstance(record, DenseRecord) else record.weights.shape[-1]
+    return record.heads, record.queries, last
+
+
+def _errors(record: DenseRecord, truth: Tensor) -> tuple[float, float]:
+    """Largest differences of weights, and of row sums; NaN stays NaN."""
+    if truth.shape != (record.batch, *_shape(record)):
+        return math.inf, math.inf
+    differences, rows = [], []
+    for queries in _chunks(record):
+        found = record.map() if queries is None else record.map(queries)
+        own = (truth if queries is None else truth[:, :, queries]).to(found)
+        sums = own.sum(-1) if record.call.shown else 1
+        differences.append((found - own).abs().max())
+        rows.append((found.sum(-1) - sums).abs().max())
+    return float(torch.stack(differences).max()), float(torch.stack(rows).max())
+
+
+def _chunks(record: DenseRecord) -> Iterator[list[int] | None]:
+    """Queries whose maps are made at once; None is all of them."""
+    step = max(1, _CHUNK_VALUES // max(1, record.batch * record.heads * record.tokens))
+    if step >= record.queries:
+        yield None
+        return
+    for start in range(0, record.queries, step):
+        yield list(range(start, min(start + step, record.queries)))
+
+
+def _queries(site: AttentionSite, record: SampledRecord) -> list[int]:
+    """All objects of a decoder; of an encoder cells from the first to the last."""
+    if site.kind != "encoder-self" or record.queries <= _CELLS:
+        return list(range(record.queries))
+    return sorted({step * (record.queries - 1) // (_CELLS - 1) for step in range(_CELLS)})
+
+
+def _mixing_errors(record: SampledRecord, truth: Mixed, queries: list[int]) -> tuple[float, float]:
+    """How far the output is from the values mixed as the maps say, and maps and outside from 1."""
+    shapes = record.shapes
+    if truth.value.shape[:3] != (record.batch, record.heads, sum(rows * cols for rows, cols in shapes)):
+        return math.inf, math.inf
+    values = truth.value.split([rows * cols for rows, cols in shapes], dim=2)
+    differences, sums = [], []
+    for start in range(0, len(queries), _SOME_QUERIES):
+        some = queries[start : start + _SOME_QUERIES]
+        mixed, total = torch.zeros(()), torch.zeros(())
+        for level, value in enumerate(values):
+            maps, outside = record.map(some, level=level)
+            mixed = mixed.to(maps) + maps.flatten(3) @ value.to(maps)
+            total = total.to(maps) + maps.sum((-2, -1)) + outside
+        written = truth.write(mixed.transpose(1, 2).flatten(2).to(truth.value.dtype))
+        differences.append((written - truth.output[:, some]).abs().max())
+        sums.append((total - 1).abs().max())
+    peak = truth.output.abs().max()
+    return float(torch.stack(differences).max() / peak), float(torch.stack(sums).max())
 
 
 def _padding_masses(detector: Detector, inputs: Mapping[str, Tensor]) -> dict[str, float]:
+    """Of dense attention to cells that the model is kept from: what is read of padding elsewhere is zero to it."""
     padded = detector.family.padded(inputs)
+    masses: dict[str, float] = {}
     if padded is None:
-        return {}
+        return masses
+    is_padding = padded.is_padding.flatten()
     with record(detector.sites, copy=True) as records:
-        detector.family.forward(padded.inputs)
-    masses = {}
-    for site in detector.sites:
-        if site.kind != "decoder-self":
-            maps = records[site.name].map()
-            masses[site.name] = float(maps[..., padded.is_padding.flatten()].sum(-1).max())
+
+        def weigh(site: AttentionSite, truth: Tensor | Mixed) -> None:
+            found = records[site.name]
+            if site.kind == "decoder-self" or isinstance(truth, Mixed) or truth.shape[-1] != len(is_padding):
+                return
+            if not truth[..., is_padding.to(truth.device)].any():
+                masses[site.name] = _mass(found, is_padding)
+
+        with _told(detector.sites, weigh):
+            detector.family.forward(padded.inputs)
     return masses
+
+
+def _mass(record: DenseRecord, is_padding: Tensor) -> float:
+    """The largest that a query gives to padding, in any head."""
+    largest = []
+    for queries in _chunks(record):
+        maps = record.map() if queries is None else record.map(queries)
+        largest.append(maps[..., is_padding.to(maps.device)].sum(-1).max())
+    return float(torch.stack(largest).max())

@@ -54,6 +54,8 @@ def test_readme_has_six_lines_of_python() -> None:
         "samples/README.md",
         "samples/evaluation.md",
         "benchmarks/README.md",
+        "docs/families.md",
+        "docs/own-model.md",
     ],
 )
 def test_links_lead_somewhere(document: str) -> None:

@@ -63,6 +63,8 @@ HOMES = {
     "safetensors": {"checkpoints.tensors"},
     "torchvision": set(),  # a second of every start; the tests compare with it
     "matplotlib": {"drawing.figure", "drawing.curves", "drawing.colormap"},
+    "huggingface_hub": {"checkpoints.hub"},
+    "timm": set(),  # transformers' business
     "typer": {"cli"},
     "rich": {"cli"},
     "PIL": {
@@ -77,11 +79,14 @@ HOMES = {
         "verification",
     },
 }
+OPTIONAL = ("transformers", "huggingface_hub", "ray")
 MODULES = sorted(
     ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
     for path in PACKAGE.rglob("*.py")
     if path.name != "__init__.py" or path.parent == PACKAGE
 )
+
+HOMES["transformers"] = {module for module in MODULES if module.startswith("families.hf_")}
 
 
 def imports_of(module: str) -> set[str]:
@@ -130,8 +135,19 @@ def test_third_parties_have_one_home(module: str) -> None:
 
 def test_every_import_is_declared_or_standard() -> None:
     known = {NAME, "torch", "numpy", "PIL", "matplotlib", "typer", "rich", "safetensors", "jaxtyping"}
+    known |= set(OPTIONAL)
     roots = {name.partition(".")[0] for module in MODULES for name in imports_of(module)}
     assert roots - known - sys.stdlib_module_names == set()
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_optional_packages_are_imported_inside_functions(module: str) -> None:
+    tree = ast.parse((PACKAGE / (module.replace(".", "/") + ".py")).read_text())
+    inside = {id(node) for part in ast.walk(tree) if isinstance(part, ast.FunctionDef) for node in ast.walk(part)}
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.Import, ast.ImportFrom)) and id(node) not in inside:
+            names = [node.module or ""] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names]
+            assert not {name.partition(".")[0] for name in names} & set(OPTIONAL), module
 
 
 def test_no_drawer_for_everything() -> None:

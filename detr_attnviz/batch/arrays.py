@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detr_attnviz.batch.rows import NO_SETTINGS, origin_of
-from detr_attnviz.explanation import Explanation
+from detr_attnviz.explanation import Explanation, Samples
 from detr_attnviz.files import write_atomically
 
 _UNITS = {
@@ -32,6 +32,13 @@ _MAPS = {
 _TERMS = {
     "terms": "[queries] what each map is a part of: queries (or points) repeat, one map after the other",
     "shares": "[queries] each map's share in the whole; those of one query sum to 1, or are 0 where nothing differs",
+}
+_SAMPLES = {
+    "sample_places_xy_px": "[queries samples 2] x, y in pixels of the original upright picture, or outside it",
+    "sample_weights": "[queries samples] shares of attention; those of a query sum to 1 over all levels",
+    "sample_levels": "[samples] the feature map that each sample was taken from, 0 the finest",
+    "level_strides_px": "[levels] each feature map's stride in input pixels",
+    "references_xy_px": "[queries 2] what offsets start from, as sample_places_xy_px",
 }
 _EVERYONE = {
     "all_boxes_xyxy_px": "[all_queries 4] as boxes_xyxy_px",
@@ -87,6 +94,10 @@ def _arrays(explanation: Explanation) -> dict[str, NDArray[Any]]:
     if explanation.terms:
         arrays["terms"] = np.array(explanation.terms, dtype=np.str_)
         arrays["shares"] = np.array(explanation.shares, dtype=np.float64)
+    if explanation.rest:
+        arrays["rest"] = np.array(explanation.rest, dtype=np.float64)
+    if explanation.samples is not None:
+        arrays |= _samples(explanation.samples)
     if explanation.kind == "decoder-self":
         everyone = explanation.everyone
         arrays["all_boxes_xyxy_px"] = np.array([one.box for one in everyone], dtype=np.float32).reshape(-1, 4)
@@ -95,9 +106,23 @@ def _arrays(explanation: Explanation) -> dict[str, NDArray[Any]]:
     return arrays
 
 
+def _samples(samples: Samples) -> dict[str, NDArray[Any]]:
+    return {
+        "sample_places_xy_px": np.ascontiguousarray(samples.places),
+        "sample_weights": np.ascontiguousarray(samples.weights),
+        "sample_levels": np.array(samples.levels, dtype=np.int64),
+        "level_strides_px": np.array(samples.strides_px, dtype=np.float64),
+        "references_xy_px": np.ascontiguousarray(samples.references),
+    }
+
+
 def _readme(explanation: Explanation, settings: Mapping[str, Any]) -> str:
     meaning = {"maps": f"{_MAPS[explanation.kind]}; a value is {explanation.quantity}", **_UNITS, **_POINTS}
     meaning |= _TERMS if explanation.terms else {}
+    meaning |= (
+        {"rest": f"[queries] the share of attention that is {explanation.rest_where}"} if explanation.rest else {}
+    )
+    meaning |= _SAMPLES if explanation.samples is not None else {}
     meaning |= _EVERYONE if explanation.kind == "decoder-self" else {}
     origin = origin_of(explanation, settings) | {"picture": explanation.provenance.get("picture", "")}
     return json.dumps({"arrays": meaning, "origin": origin}, indent=1, sort_keys=True)

@@ -75,15 +75,27 @@ def image_files(location: str) -> tuple[str, ...]:
     return tuple(image_file(location, export) for export in (*STYLES, ARRAYS))
 
 
-def sheet_file(stem: str, site: str, method: str, head: str, style: str, number: int = 1) -> str:
+def sheet_file(
+    stem: str,
+    site: str,
+    method: str,
+    head: str,
+    style: str,
+    number: int = 1,
+    *,
+    term: str = "",
+    level: int | None = None,
+) -> str:
     """``cat.decoder.5.cross.overlay.png``, ``cat.decoder.all.cross.relevance.overlay.png``
 
-    The method when it is not raw, the head when it is not the mean, the number when it is not the first.
+    The method when it is not raw, the head when it is not the mean, term and level when only they are shown, the
+    number when it is not the first.
     """
+    part = (f".{term}" if term else "") + ("" if level is None else f".level{level}")
     way = "" if method == RAW else f".{method}"
     joined = "" if head in ("", MEAN) else f".head{head}" if head.isdecimal() else f".{head}"
     again = f"-{number}" if number > 1 else ""
-    return f"{_cut(safe_part(stem), _LONGEST_STEM_BYTES)}.{site}{way}{joined}.{style}{again}.png"
+    return f"{_cut(safe_part(stem), _LONGEST_STEM_BYTES)}.{site}{part}{way}{joined}.{style}{again}.png"
 
 
 def is_map_file(name: str) -> bool:

@@ -14,10 +14,11 @@ from detr_attnviz.batch.rows import Row
 from detr_attnviz.detector import Detector
 from detr_attnviz.drawing.options import DrawingOptions, Style
 from detr_attnviz.errors import ChoiceError
-from detr_attnviz.methods.catalogue import ALL, METHODS, Layers, layers_of
+from detr_attnviz.methods.catalogue import ALL, METHODS, RAW, Layers, layers_of
 from detr_attnviz.methods.request import Request
 
 EXPORTS = (*STYLES, ARRAYS)
+_WHOLE = (("term", ""), ("level", None), ("point_level", 0))
 Sides = tuple[int | None, int | None]
 
 
@@ -27,7 +28,7 @@ class BatchSettings:
 
     - ``request``: which maps.
     - ``drawing``: how they are drawn; its style counts only when ``exports`` is empty.
-    - ``exports``: some of "overlay", "heatmap", "pair", "contour" (PNG) and "arrays" (one ``.npz`` a picture).
+    - ``exports``: some of "overlay", "heatmap", "pair", "contour", "points" (PNG), "arrays" (a ``.npz`` a picture).
     - ``per``: one PNG a "query" at the picture's own size, or one sheet an "image".
     - ``shortest_px`` and ``longest_px``: bounds of the resized picture, None for the checkpoint's.
 
@@ -63,6 +64,10 @@ class BatchSettings:
     def sides_px(self) -> Sides:
         return self.shortest_px, self.longest_px
 
+    def settled(self, detector: Detector) -> "BatchSettings":
+        """The same settings with what ``detector`` decides when nothing was said."""
+        return replace(self, request=self.request.settled(detector))
+
     def hash_for(self, detector: Detector) -> str:
         """What all results of these settings by this detector carry; see ``settings_hash``."""
         row = settings_row(self.request, self.sides_px, replace(self.drawing, style=STYLES[0]))
@@ -82,6 +87,12 @@ class BatchSettings:
             raise ChoiceError(
                 f"{' and '.join(wrong)}{of_one} cannot show decoder self-attention, which lies over queries and not "
                 "over the picture: choose overlay (boxes by weight), or heatmap (the matrix of all) with --per image"
+            )
+        asked = self.request
+        if "points" in self.styles and (asked.method != RAW or asked.head == "max" or asked.direction != "from"):
+            raise ChoiceError(
+                f"points shows where sampled attention reads, by method {RAW}, of a head or their mean, direction "
+                f"'from': method is {asked.method}, head {asked.head}, direction '{asked.direction}'"
             )
         if METHODS[self.request.method].is_signed and "contour" in self.styles:
             raise ChoiceError(
@@ -130,8 +141,9 @@ def model_facts(detector: Detector) -> Mapping[str, Any]:
 
 
 def _plain(options: Request | DrawingOptions) -> Row:
-    """The fields of a dataclass, tuples as JSON has them."""
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(options).items()}
+    """The fields of a dataclass, tuples as JSON has them; parts of attention only where one was asked for."""
+    fields = {name: value for name, value in asdict(options).items() if (name, value) not in _WHOLE}
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in fields.items()}
 
 
 def _weights_sha256(detector: Detector) -> str:

@@ -17,7 +17,9 @@ def row_of(explanation: Explanation, index: int, settings: Mapping[str, Any] = N
 
     ``box`` is left, top, right, bottom, ``peak`` and ``point`` are x, y, all in original pixels; a map that is the same
     everywhere has no peak (None). ``layer`` is a number, or a list when the maps come from several layers, or from
-    none. A number that is not finite is None.
+    none. Only where there is such a thing: ``term`` is the part of the logit that the map was made of, ``level`` the
+    feature map that it was restricted to, ``rest`` the share of attention that is not on the map, and ``rest_where``
+    says where that is. A number that is not finite is None.
     """
     return {
         "picture": explanation.provenance.get("picture", ""),
@@ -31,6 +33,8 @@ def target_of(explanation: Explanation, index: int) -> Row:
     about: Row = {"peak": _peak(explanation, index)}
     if explanation.terms:
         about |= {"term": explanation.terms[index], "share": _number(explanation.shares[index])}
+    if explanation.rest:
+        about["rest"] = _number(explanation.rest[index])
     if explanation.kind == "encoder":
         return {"point": [_number(value) for value in explanation.points[index]], **about}
     seen = explanation.detections[index]
@@ -55,6 +59,9 @@ def origin_of(explanation: Explanation, settings: Mapping[str, Any] = NO_SETTING
         "method": explanation.method,
         "quantity": explanation.quantity,
         **({"direction": explanation.direction} if explanation.kind == "encoder" else {}),
+        **({"term": explanation.term} if explanation.term else {}),
+        **({"level": explanation.level} if explanation.level is not None else {}),
+        **({"rest_where": explanation.rest_where} if explanation.rest else {}),
         "checkpoint": known.pop("checkpoint", ""),
         "checkpoint_sha256": known.pop("checkpoint_sha256", ""),
         "settings": {**settings, **known},

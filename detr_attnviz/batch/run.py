@@ -61,6 +61,7 @@ def run_batch(
     that name no pictures, or a request that no picture can answer.
     """
     started = time.monotonic()
+    settings = settings.settled(detector)
     report = BatchReport()
     pictures = find_pictures(inputs, outside=out)
     if shard is not None:

@@ -84,7 +84,7 @@ def render_files(
     found = find_pictures(inputs)
     first = list(islice(found, 2))
     target = _Target(output, is_single=len(first) == 1)
-    draw = _Drawing(detector, request, drawing, target, arrays, (shortest_px, longest_px))
+    draw = _Drawing(detector, request.settled(detector), drawing, target, arrays, (shortest_px, longest_px))
     return map(draw.result, chain(first, found))
 
 
@@ -168,7 +168,14 @@ class _Target:
 def _free_name(folder: Path, picture: Picture, explanation: Explanation, style: str, mark: str) -> Path:
     for number in count(1):
         path = folder / sheet_file(
-            picture.path.stem, explanation.site, explanation.method, explanation.head, style, number
+            picture.path.stem,
+            explanation.site,
+            explanation.method,
+            explanation.head,
+            style,
+            number,
+            term=explanation.term,
+            level=explanation.level,
         )
         if not os.path.lexists(path) or _is_same_sheet(path, picture, mark):
             return path

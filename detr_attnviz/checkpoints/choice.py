@@ -9,11 +9,14 @@ from torch import Tensor
 
 from detr_attnviz.errors import CheckpointError, ChoiceError
 
-Weights = Literal["model", "ema"]
+Weights = Literal["auto", "model", "ema"]
 
 MODEL_NAMES = ("model", "state_dict", "model_state_dict", "module", "net", "network")
 EMA_NAMES = ("model_ema", "ema", "ema_model", "ema_state_dict", "state_dict_ema", "ema_params")
 ARGS_NAMES = ("args", "hyper_parameters", "config", "cfg", "hparams")
+
+MEANT_AVERAGED = "decoder.dec_score_head.0.weight"
+"""A tensor of RT-DETR and D-FINE, whose own scripts evaluate the averaged weights."""
 
 
 class Choice(NamedTuple):
@@ -34,6 +37,8 @@ class _Found(NamedTuple):
 def choose(content: object, weights: Weights, source: str) -> Choice:
     """The plain state dict, or with ``weights="ema"`` the averaged one; the other one if there is no choice.
 
+    ``"auto"`` takes those that the model's own repository evaluates: the plain ones, but not for RT-DETR and D-FINE.
+
     Raises:
         CheckpointError: no tensors anywhere.
         ChoiceError: averaged weights asked for, none there.
@@ -43,6 +48,8 @@ def choose(content: object, weights: Weights, source: str) -> Choice:
     plain, averaged = _find(content, MODEL_NAMES), _find(content, EMA_NAMES)
     if plain is None and _is_state_dict(content):
         plain = _Found("", content)
+    if weights == "auto" and averaged is not None and _are_meant(averaged):
+        weights = "ema"
     chosen = averaged if weights == "ema" else plain or averaged
     if chosen is None:
         raise _nothing(content, plain, source)
@@ -74,6 +81,10 @@ def _find(content: Mapping[Any, Any], names: Iterable[str]) -> _Found | None:
 
 def _is_state_dict(value: Mapping[Any, Any]) -> bool:
     return any(isinstance(key, str) and isinstance(tensor, Tensor) for key, tensor in value.items())
+
+
+def _are_meant(averaged: _Found) -> bool:
+    return any(str(key).endswith(MEANT_AVERAGED) for key in averaged.state)
 
 
 def _nothing(content: Mapping[Any, Any], plain: _Found | None, source: str) -> CheckpointError | ChoiceError:

@@ -34,11 +34,19 @@ def weight_files(folder: Path) -> list[Path]:
 
 
 def configs_in(folder: Path) -> dict[str, object]:
-    """``config.json`` as it is, and ``preprocessor_config.json`` under the key ``preprocessor_config``."""
+    """``config.json`` as it is, and what prepares pictures under the key ``preprocessor_config``."""
     config = _json_object(folder / "config.json") if (folder / "config.json").is_file() else {}
+    preparation = _preparation_in(folder)
+    return config if preparation is None else config | {"preprocessor_config": preparation}
+
+
+def _preparation_in(folder: Path) -> object:
+    """From a file of its own, or from that of a processor for pictures and text."""
     if (folder / "preprocessor_config.json").is_file():
-        config = config | {"preprocessor_config": _json_object(folder / "preprocessor_config.json")}
-    return config
+        return _json_object(folder / "preprocessor_config.json")
+    if (folder / "processor_config.json").is_file():
+        return _json_object(folder / "processor_config.json").get("image_processor")
+    return None
 
 
 def configs_beside(path: Path) -> dict[str, object]:

@@ -31,6 +31,20 @@ TELLTALES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("BERT", (r"^(?:bert\.)?embeddings\.word_embeddings\.",)),
 )
 
+IN_TRANSFORMERS = frozenset(
+    {
+        "Grounding DINO",
+        "D-FINE or DEIM",
+        "RT-DETR",
+        "RF-DETR or LW-DETR",
+        "Deformable DETR",
+        "DAB-DETR",
+        "Conditional DETR",
+        "YOLOS",
+    }
+)
+"""Relatives that are run where they come as transformers keeps them."""
+
 MODEL_TYPES: Mapping[str, str] = {
     "conditional_detr": "Conditional DETR",
     "dab-detr": "DAB-DETR",
@@ -71,7 +85,8 @@ def refuse_relative(keys: Iterable[str], args: Mapping[str, object] | None = Non
     """
     if relative := relative_of(keys, args):
         name, evidence = relative
+        forms = f"{name} as a Hugging Face folder or by its name on the Hub, or " if name in IN_TRANSFORMERS else ""
         raise CheckpointError(
-            f"this looks like {name}, not DETR (by {evidence}); expected DETR with plain multi-head attention. "
+            f"this looks like {name}, not DETR (by {evidence}); expected {forms}DETR with plain multi-head attention. "
             "attnviz inspect-weights shows the attention weights of many other models"
         )

@@ -1,10 +1,10 @@
-"""Finds where a checkpoint lies that a user named: by a known name, or by the path of a file or folder."""
+"""Finds where a checkpoint lies that a user named: by a known name, a path, or a name of the Hugging Face Hub."""
 
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from detr_attnviz.checkpoints import zoo
+from detr_attnviz.checkpoints import hub, zoo
 from detr_attnviz.errors import CheckpointError
 
 if TYPE_CHECKING:
@@ -28,25 +28,30 @@ def default_source() -> tuple[str, str]:
 
 
 def needs_fetching(source: str) -> bool:
-    """Whether ``source`` is a known name whose checkpoint is not on disk yet."""
-    return source in known_names() and source != zoo.DEMO and not zoo.is_on_disk(source)
+    """Whether ``source`` is a known name whose checkpoint is not on disk yet, or one that the Hub is asked about."""
+    is_known = source in known_names() and source != zoo.DEMO
+    return not zoo.is_on_disk(source) if is_known else hub.is_hub_name(source)
 
 
 def locate(source: str | Path, *, may_fetch: bool = True, progress: "Progress | None" = None) -> tuple[str, Path]:
     """The name to show for a checkpoint, and where it lies.
 
     A text that is a known name means that name, whatever lies in the current folder; ``./demo`` means the file or
-    folder. A ``Path`` means a file or folder first. With ``may_fetch`` a known checkpoint that is not on disk is
-    fetched; ``progress`` is called as in ``zoo.download``.
+    folder. A ``Path`` means a file or folder first. ``owner/name`` is a model of the Hugging Face Hub if nothing in
+    the current folder is called so. With ``may_fetch`` a checkpoint that is not on disk is fetched; ``progress`` is
+    called as in ``zoo.download``.
 
     Raises:
         CheckpointError: nothing is there (known names are listed), it may not be looked at, or it is not on disk and
             may not be fetched.
         DownloadError: it could not be fetched whole.
+        MissingExtraError: a name of the Hub, whose package is not installed.
     """
     name = str(source)
     if name in known_names() and not (isinstance(source, Path) and _is_there(source)):
         return name, _known(name, may_fetch, progress)
+    if hub.is_hub_name(name) and not isinstance(source, Path):
+        return name, _of_hub(name, may_fetch)
     path = _expanded(name)
     if not name or not _is_there(path):
         raise CheckpointError(
@@ -69,6 +74,15 @@ def _known(name: str, may_fetch: bool, progress: "Progress | None") -> Path:
         return zoo.download(name, progress=progress)
     here = f"; the one in this folder is ./{name}" if _is_there(Path(name)) else ""
     raise CheckpointError(f"{name} is not on disk; fetch it with: attnviz checkpoints download {name}{here}")
+
+
+def _of_hub(name: str, may_fetch: bool) -> Path:
+    folder = hub.fetched_folder(name) if may_fetch else hub.cached_folder(name)
+    if folder is None:
+        raise CheckpointError(
+            f"{name}: no such file or folder, nor fetched from the Hugging Face Hub: hf download {name}"
+        )
+    return folder
 
 
 def _expanded(name: str) -> Path:

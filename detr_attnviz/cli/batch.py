@@ -150,9 +150,9 @@ def batch(
         from detr_attnviz.batch.plan import BatchSettings
         from detr_attnviz.batch.run import run_batch
 
-    request = show.request()
-    settings = BatchSettings(request, drawing, exports_of(export), per, model.shortest_px, model.longest_px)
+    asked = BatchSettings(show.request(), drawing, exports_of(export), per, model.shortest_px, model.longest_px)
     detector = model.open(classes)
+    settings = asked.settled(detector)
     with progress() as on_progress:
         report = run_batch(
             detector,
@@ -170,5 +170,5 @@ def batch(
         about = {"shard": run.shard, "settings": settings.as_row(), "provenance": detector.provenance}
         print_as_json(report, output, about)
     else:
-        print_report(report, output, request.threshold)
+        print_report(report, output, settings.request.threshold or 0.0)
     raise typer.Exit(1 if report.failed else 0)

@@ -68,9 +68,16 @@ class EvaluationOptions:
         typer.Option(min=1, metavar="N", help="At most the best so many a picture.", rich_help_panel=_WHAT),
     ] = 2
     threshold: Annotated[
-        float,
-        typer.Option(min=0.0, max=1.0, metavar="SCORE", help="Lowest score to evaluate.", rich_help_panel=_WHAT),
-    ] = 0.7
+        float | None,
+        typer.Option(
+            min=0.0,
+            max=1.0,
+            metavar="SCORE",
+            help="Lowest score to evaluate. (default: 0.7; 0.5 where classes have scores of their own)",
+            rich_help_panel=_WHAT,
+            show_default=False,
+        ),
+    ] = None
     seed: Annotated[
         int,
         typer.Option(

@@ -92,7 +92,7 @@ def print_report(evaluation: "Evaluation", summary: "Summary", files: Sequence[P
     without = len(evaluation.pictures) - summary.pictures - summary.copies
     if without:
         of_label = f" of {' or '.join(evaluation.settings.labels)}" if evaluation.settings.labels else ""
-        reaches = f"reaches the score {evaluation.settings.threshold:g} (--threshold)"
+        reaches = f"reaches the score {evaluation.settings.threshold or 0.0:g} (--threshold)"
         console.print(escape(f"nothing to evaluate in {counted(without, 'picture')}: no detection{of_label} {reaches}"))
     for table in tables(summary):
         _print_table(console, table)

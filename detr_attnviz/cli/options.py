@@ -104,6 +104,14 @@ class ModelOptions:
             rich_help_panel=_MODEL,
         ),
     ] = None
+    text: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PROMPT",
+            help='What to look for, for Grounding DINO: "a cat. a remote control."',
+            rich_help_panel=_MODEL,
+        ),
+    ] = None
 
     def open(self, classes: Path | None = None) -> "Detector":
         """The detector, with everything worth knowing about it said on stderr."""
@@ -120,6 +128,7 @@ class ModelOptions:
                 nheads=self.nheads,
                 dilation=self.dilation,
                 classes=classes,
+                text=self.text,
                 progress=progress,
             )
         give_back_free_memory()
@@ -176,8 +185,16 @@ class ShowOptions:
         int | None, typer.Option(min=1, metavar="N", help="Only the best so many.", rich_help_panel=_WHAT)
     ] = None
     threshold: Annotated[
-        float, typer.Option(min=0.0, max=1.0, metavar="SCORE", help="Lowest score to show.", rich_help_panel=_WHAT)
-    ] = 0.7
+        float | None,
+        typer.Option(
+            min=0.0,
+            max=1.0,
+            metavar="SCORE",
+            help="Lowest score to show. (default: 0.7; 0.5 where classes have scores of their own)",
+            rich_help_panel=_WHAT,
+            show_default=False,
+        ),
+    ] = None
     fallback: Annotated[
         int,
         typer.Option(
@@ -198,6 +215,33 @@ class ShowOptions:
             rich_help_panel=_WHAT,
         ),
     ] = "from"
+    term: Annotated[
+        Literal["content", "spatial"] | None,
+        typer.Option(
+            metavar="content|spatial",
+            help="One term of the attention logits alone, of Conditional DETR and DAB-DETR.",
+            rich_help_panel=_WHAT,
+        ),
+    ] = None
+    level: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            metavar="N",
+            help="One feature map of sampled (deformable) attention, 0 the finest. (default: all together)",
+            rich_help_panel=_WHAT,
+            show_default=False,
+        ),
+    ] = None
+    point_level: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            metavar="N",
+            help="The feature map whose cell at --point looks, where an encoder is sampled.",
+            rich_help_panel=_WHAT,
+        ),
+    ] = 0
 
     def __post_init__(self) -> None:
         """Raises: typer.BadParameter, or ChoiceError for what the method does not leave to choose."""
@@ -205,7 +249,8 @@ class ShowOptions:
             raise typer.BadParameter("--kind encoder needs at least one --point X,Y (original pixels)")
         for text in self.point or ():
             parse_point(text)
-        checked_facts(self.method, self.kind, parse_layer(self.layer), self.head, self.direction)
+        parts = (self.term or "", self.level, self.point_level)
+        checked_facts(self.method, self.kind, parse_layer(self.layer), self.head, self.direction, *parts)
 
     def request(self) -> "Request":
         """The same as the library takes it."""
@@ -223,6 +268,9 @@ class ShowOptions:
             fallback=self.fallback,
             points=tuple(parse_point(text) for text in self.point or ()),
             direction=self.direction,
+            term=self.term or "",
+            level=self.level,
+            point_level=self.point_level,
         )
 
 
@@ -231,10 +279,11 @@ class StyleOptions:
     """How maps are drawn; what is None stays as ``DrawingOptions`` has it."""
 
     style: Annotated[
-        Literal["overlay", "heatmap", "pair", "contour"],
+        Literal["overlay", "heatmap", "pair", "contour", "points"],
         typer.Option(
             metavar="STYLE",
-            help="overlay: the map over the picture. heatmap: alone. pair: above the boxed picture. contour: as lines.",
+            help="overlay: the map over the picture. heatmap: alone. pair: above the boxed picture. contour: as lines. "
+            "points: where sampled attention reads.",
             rich_help_panel=_DRAWING,
         ),
     ] = "overlay"

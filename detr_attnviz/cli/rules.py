@@ -24,6 +24,10 @@ def _styles(values: Values) -> set[str]:
     return set(exports_of(values.get("export") or values["style"])) - {"arrays"}
 
 
+def _has_points(values: Values) -> bool:
+    return "points" in _styles(values)
+
+
 def _facts(values: Values) -> MethodFacts:
     """What the method leaves to choose; one that does not exist leaves everything, until it is asked for."""
     return METHODS.get(values.get("method", RAW), METHODS[RAW])
@@ -57,6 +61,31 @@ RULES = (
         ("style", "export"),
         "the method's values below zero hold no shares; choose overlay, heatmap or pair",
         "cannot be contour",
+    ),
+    Rule(lambda values: _styles(values) == {"points"}, ("smooth",), "--style points draws samples, not cells"),
+    Rule(
+        lambda values: _has_points(values) and values.get("kind") == "decoder-self",
+        ("style", "export"),
+        "decoder self-attention lies over queries; choose overlay or heatmap",
+        "cannot be points",
+    ),
+    Rule(
+        lambda values: _has_points(values) and values.get("method", RAW) != RAW,
+        ("style", "export"),
+        "only --method raw keeps the samples; choose overlay, heatmap or pair",
+        "cannot be points",
+    ),
+    Rule(
+        lambda values: _has_points(values) and values.get("head") == "max",
+        ("head",),
+        "--style points shows samples, whose weights add up",
+        "cannot be max",
+    ),
+    Rule(
+        lambda values: _has_points(values) and values.get("direction") == "to",
+        ("direction",),
+        "--style points shows what a point reads, not who reads it",
+        "cannot be to",
     ),
     Rule(
         lambda values: values.get("kind") == "decoder-self",

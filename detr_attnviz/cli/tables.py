@@ -13,7 +13,9 @@ from detr_attnviz.methods.catalogue import METHODS, RAW
 
 if TYPE_CHECKING:
     from detr_attnviz.batch.sheets import RenderedSheet
-    from detr_attnviz.verification import Verification
+
+
+_LEAST_REST = 0.0005  # what rounds to 0.0 % is nothing worth a column
 
 
 def print_sheet(sheet: "RenderedSheet") -> None:
@@ -31,12 +33,16 @@ def _maps(sheet: "RenderedSheet") -> Table:
     whom = ["point"] if explanation.kind == "encoder" else ["query", "label", "score", "box (pixels)"]
     if explanation.terms:
         whom = [*whom[:3], "term", "share"]  # four rows a query: its box would only make them too wide
-    for name in (*whom, "peak at", "peak"):
+    has_rest = max(explanation.rest, default=0.0) >= _LEAST_REST
+    columns = (*whom, "peak at", "peak", *([explanation.rest_where] if has_rest else []))
+    for name in columns:
         table.add_column(name, justify="left" if name in ("label", "term") else "right", no_wrap=name == "term")
     form = ".1%" if METHODS[explanation.method].is_attention else ".3g"
     for row, values in zip(sheet.as_json()["maps"], explanation.maps, strict=True):
         cells = _cells(row) | {"peak": _number(float(values.max()), form)}
-        table.add_row(*(cells[name] for name in (*whom, "peak at", "peak")))
+        if has_rest:
+            cells[explanation.rest_where] = _number(row["rest"], ".1%")
+        table.add_row(*(cells[name] for name in columns))
     return table
 
 
@@ -44,13 +50,15 @@ def _title(sheet: "RenderedSheet") -> str:
     explanation = sheet.explanation
     method = "" if explanation.method == RAW else f", {explanation.method}"
     head = f", head {explanation.head}" if explanation.head else ""
-    return f"{escape(one_line(str(sheet.picture)))}: {explanation.site}{method}{head}"
+    term = f", {explanation.term} term alone" if explanation.term else ""
+    level = "" if explanation.level is None else f", level {explanation.level}"
+    return f"{escape(one_line(str(sheet.picture)))}: {explanation.site}{method}{head}{level}{term}"
 
 
 def _cells(row: Mapping[str, Any]) -> dict[str, str]:
     """A map's row as texts, by the names of columns."""
     cells = {"peak at": ",".join(_number(side, ".0f") for side in row["peak"]) if row["peak"] else "–"}
-    if "term" in row:
+    if "share" in row:
         cells |= {"term": row["term"], "share": _number(row["share"], ".0%")}
     if "point" in row:
         return {**cells, "point": ",".join(_number(side, "g") for side in row["point"])}
@@ -65,25 +73,3 @@ def _cells(row: Mapping[str, Any]) -> dict[str, str]:
 
 def _number(value: float | None, form: str) -> str:
     return "–" if value is None or not math.isfinite(value) else format(value, form)
-
-
-def print_proof(proof: "Verification") -> None:
-    """One line per site, then PASS or FAIL."""
-    console = Console(soft_wrap=True)
-    table = Table(box=None, pad_edge=False)
-    for name in ("site", "heads × queries × tokens", "largest difference", "row sums − 1", "mass on padding", ""):
-        table.add_column(name, justify="left" if name == "site" else "right")
-    for site in proof.sites:
-        table.add_row(
-            site.site,
-            " × ".join(map(str, site.shape)),
-            f"{site.difference:.1e}",
-            f"{site.row_error:.1e}",
-            "–" if site.padding_mass is None else f"{site.padding_mass:g}",
-            "ok" if site.passed else "[red]FAIL[/]",
-        )
-    console.print(table)
-    console.print(
-        f"output with and without recording: {'the same to the bit' if proof.output_unchanged else 'DIFFERS'}"
-    )
-    console.print("[bold green]PASS[/]" if proof.passed else "[bold red]FAIL[/]")

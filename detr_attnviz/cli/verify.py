@@ -1,6 +1,5 @@
 """`attnviz verify`: proof that the maps are the model's own attention."""
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -18,17 +17,16 @@ def verify(
     model: opt.ModelOptions,
     as_json: opt.AsJson = False,
 ) -> None:
-    """Compare every map with the model's own weights, site by site; exit code 1 when one differs."""
+    """Compare every map with what the model itself says, site by site; exit code 1 when one differs."""
     foresee(model.checkpoint)
     with swift_imports():
+        from detr_attnviz.cli.verify_report import print_proof, proof_as_json
         from detr_attnviz.verification import verify as prove
 
     detector = model.open()
     proof = prove(detector, image, shortest_px=model.shortest_px, longest_px=model.longest_px)
     if as_json:
-        print_json(asdict(proof) | {"passed": proof.passed, "provenance": detector.provenance})
+        print_json(proof_as_json(proof) | {"provenance": detector.provenance})
     else:
-        from detr_attnviz.cli.tables import print_proof
-
         print_proof(proof)
     raise typer.Exit(0 if proof.passed else 1)

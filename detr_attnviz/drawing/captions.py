@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Float
 
 from detr_attnviz.detections import Detection
+from detr_attnviz.drawing.samples import heaviest, level_shares, outside_share, unknown_count
 from detr_attnviz.drawing.text import ELLIPSIS, NO_BREAK, clean
 from detr_attnviz.explanation import ATTENTION, Explanation
 
@@ -15,6 +16,7 @@ STRONGEST = 5
 
 MINUS = "\N{MINUS SIGN}"
 _BRIEF = 24
+_NOTHING = 1e-6  # of sums that are not exact
 
 
 @dataclass(frozen=True)
@@ -30,12 +32,9 @@ class Caption:
     above: str = ""
 
 
-def caption(explanation: Explanation, index: int) -> Caption:
-    """What panel ``index`` shows."""
-    notes = [_range(explanation, explanation.maps[index])]
-    if explanation.kind == "decoder-self":
-        notes.insert(0, _takes_from(explanation, index))
-    notes = [note for note in notes if note]
+def caption(explanation: Explanation, index: int, style: str = "overlay") -> Caption:
+    """What panel ``index`` shows in this style."""
+    notes = [note for note in _notes(explanation, index, style) if note]
     if explanation.terms:
         return Caption(explanation.terms[index], _share(explanation, index), tuple(notes), _whose(explanation, index))
     if explanation.kind == "encoder":
@@ -99,6 +98,40 @@ def strongest(values: Float[np.ndarray, "all_queries"], count: int = STRONGEST) 
     weights = np.where(np.isfinite(values) & (values > 0), values, 0)
     ranked = np.argsort(-weights, kind="stable")[:count]
     return [int(token) for token in ranked if weights[token] > 0]
+
+
+def _notes(explanation: Explanation, index: int, style: str) -> tuple[str, ...]:
+    if explanation.kind == "decoder-self":
+        return _takes_from(explanation, index), _range(explanation, explanation.maps[index])
+    if style == "points":
+        return _points(explanation, index), _levels(explanation, index)
+    parts = [_range(explanation, explanation.maps[index])]
+    if explanation.rest:
+        parts.append(_unless_nothing(explanation, explanation.rest[index], explanation.rest_where))
+    is_of_a_level = explanation.samples is not None and explanation.level is not None
+    return ", ".join(part for part in parts if part), _levels(explanation, index) if is_of_a_level else ""
+
+
+def _points(explanation: Explanation, index: int) -> str:
+    top = heaviest(explanation, index)
+    parts = [f"heaviest point {amount(explanation, top)} of its attention" if top else "no point is in the picture"]
+    parts.append(_unless_nothing(explanation, outside_share(explanation, index), "at points outside the picture"))
+    if unknown := unknown_count(explanation, index):
+        parts.append(f"{unknown} {'point is' if unknown == 1 else 'points are'} NaN or infinite, not drawn")
+    return ", ".join(part for part in parts if part)
+
+
+def _levels(explanation: Explanation, index: int) -> str:
+    """How the levels share the attention; of a chosen level what it has."""
+    shares = level_shares(explanation, index)
+    if explanation.level is not None:
+        return f"level {explanation.level} has {amount(explanation, shares[explanation.level])} of its attention"
+    named = [f"level {level} {amount(explanation, share)}" for level, share in shares.items()]
+    return ", ".join(words.replace(" ", NO_BREAK) for words in named) if len(named) > 1 else ""
+
+
+def _unless_nothing(explanation: Explanation, share: float, where: str) -> str:
+    return f"{amount(explanation, share)} {where}" if math.isfinite(share) and share > _NOTHING else ""
 
 
 def _two_digits(value: float) -> str:

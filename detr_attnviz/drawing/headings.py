@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from detr_attnviz.drawing.samples import levels_of, points_per_map
 from detr_attnviz.explanation import Explanation
 
 _PICTURE_KEYS = ("picture", "image")
@@ -40,10 +41,12 @@ def heading(explanation: Explanation) -> tuple[str, ...]:
         picture.replace("\\", "/").rsplit("/", 1)[-1],
         explanation.site,
         f"method {explanation.method}" if explanation.method != "raw" else "",
+        _sampling(explanation),
         f"checkpoint {checkpoint}" if checkpoint else "",
     ]
     details = " · ".join(part for part in parts if part)
-    lines = [_title(explanation), details, _HOW_TO_READ.get(explanation.method, ""), about.get("note", "")]
+    how_to_read = [_HOW_TO_READ.get(explanation.method, ""), _of_one_term(explanation)]
+    lines = [_title(explanation), details, *how_to_read, about.get("note", "")]
     return tuple(line for line in lines if line)
 
 
@@ -53,11 +56,26 @@ def checkpoint_of(provenance: Mapping[str, str]) -> str:
 
 
 def _title(explanation: Explanation) -> str:
-    place = _PLACES[explanation.kind]
+    place = ("sampled " if explanation.samples is not None else "") + _PLACES[explanation.kind]
     what = _TITLES.get(explanation.method, f"{{place}}, {explanation.method}").format(place=place)
     head = _HEADS.get(explanation.head, f"head {explanation.head}")
-    parts = [what[0].upper() + what[1:], _layers(explanation), head]
+    level = f"level {explanation.level}" if explanation.level is not None else ""
+    term = f"{explanation.term} term alone" if explanation.term else ""
+    parts = [what[0].upper() + what[1:], _layers(explanation), head, level, term]
     return ", ".join(part for part in parts if part)
+
+
+def _sampling(explanation: Explanation) -> str:
+    """How many points there are and on which levels."""
+    if explanation.samples is None:
+        return ""
+    levels, strides = levels_of(explanation), explanation.samples.strides_px
+    where = f"level {levels[0]} (stride {strides[levels[0]]:.3g})" if len(levels) == 1 else f"{len(levels)} levels"
+    return f"{points_per_map(explanation)} points per query on {where}"
+
+
+def _of_one_term(explanation: Explanation) -> str:
+    return f"softmax of the logits' {explanation.term} term, without the others" if explanation.term else ""
 
 
 def _layers(explanation: Explanation) -> str:

@@ -10,48 +10,18 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageDraw
 
+from detr_attnviz.drawing.annotate import Color
+from detr_attnviz.drawing.blocks import INK, Block, Line
 from detr_attnviz.drawing.captions import Caption
-from detr_attnviz.drawing.text import Rect, baseline_px, clean, font, line_height, rect_of, shorten, width_of, wrap
-
-Color = tuple[int, int, int]
+from detr_attnviz.drawing.dots import Dot, draw_dots
+from detr_attnviz.drawing.legend import Legend as Legend  # callers plan a sheet with it
+from detr_attnviz.drawing.legend import add_legend
+from detr_attnviz.drawing.text import clean, font, shorten
 
 _PAPER: Color = (255, 255, 255)
-_INK: Color = (28, 28, 30)
-_QUIET: Color = (98, 98, 104)
 _GOOD_ASPECT = 1.6
 _SMALLEST_TEXT, _LARGEST_TEXT = 13, 30
 _SMALLEST_PANEL = 48
-
-
-@dataclass(frozen=True)
-class Line:
-    """One line of text, measured and shortened: it lies within ``limits``."""
-
-    text: str
-    x: int
-    baseline: int
-    size_px: int
-    bold: bool
-    color: Color
-    limits: Rect
-
-    @property
-    def rect(self) -> Rect:
-        return rect_of(self.text, font(self.size_px, self.bold), self.x, self.baseline)
-
-
-@dataclass(frozen=True)
-class Legend:
-    """How to read the colours: a bar from ``low`` to ``high``, or a short line with a name for each of ``keys``.
-
-    ``is_signed`` marks the bar's middle, which is 0.
-    """
-
-    low: str = ""
-    high: str = ""
-    words: str = ""
-    keys: tuple[tuple[Color, str], ...] = ()
-    is_signed: bool = False
 
 
 @dataclass(frozen=True)
@@ -65,6 +35,7 @@ class Layout:
     lines: tuple[Line, ...]
     bar: tuple[int, int, int, int] | None
     strokes: tuple[tuple[Color, tuple[int, int, int, int]], ...]
+    dots: tuple[Dot, ...] = ()
 
 
 def plan(
@@ -101,6 +72,8 @@ def paint(
         sheet.paste(color_bar((right - left, bottom - top)), (left, top))
     for color, place in layout.strokes:
         sheet.paste(color, place)
+    if layout.dots:
+        draw_dots(sheet, layout.dots)
     pen = ImageDraw.Draw(sheet)
     for line in layout.lines:
         pen.text((line.x, line.baseline), line.text, line.color, font(line.size_px, line.bold), anchor="ls")
@@ -135,9 +108,9 @@ def _plan_at(
     width = 2 * margin + cols * cell_width + (cols - 1) * gap
     if cols == 1:
         width = max(width, 2 * margin + 30 * text_px)
-    block = _Block(margin, width - margin, margin)
+    block = Block(margin, width - margin, margin)
     for number, text in enumerate(heading):
-        _add_text(block, text, round(text_px * (1.3 if number == 0 else 1.0)), number == 0, 3)
+        block.add_wrapped(text, round(text_px * (1.3 if number == 0 else 1.0)), number == 0, 3)
     block.y += round(0.7 * text_px)
     corners = []
     for first in range(0, len(captions), cols):
@@ -148,13 +121,14 @@ def _plan_at(
             left = margin + place * (cell_width + gap)
             corners.append((left, block.y))
             right = left + cell_width if cols > 1 else width - margin
-            cell = _Block(left, right, block.y + picture[1] + round(0.35 * text_px))
+            cell = Block(left, right, block.y + picture[1] + round(0.35 * text_px))
             _add_caption(cell, words, text_px)
             block.lines += cell.lines
             bottoms.append(cell.y)
         block.y = max(bottoms) + gap
-    bar, strokes = _add_legend(block, legend, text_px)
-    return Layout((width, block.y + margin), longest_px, picture, tuple(corners), tuple(block.lines), bar, strokes)
+    marks = add_legend(block, legend, _small(text_px), math.sqrt(picture[0] * picture[1]))
+    size = (width, block.y + margin)
+    return Layout(size, longest_px, picture, tuple(corners), tuple(block.lines), marks.bar, marks.strokes, marks.dots)
 
 
 def _text_px(cols: int, cell_width: int) -> int:
@@ -162,92 +136,17 @@ def _text_px(cols: int, cell_width: int) -> int:
     return round(min(max(cols * cell_width / 80, _SMALLEST_TEXT), max(cell_width / 26, _SMALLEST_TEXT), _LARGEST_TEXT))
 
 
-class _Block:
-    """A column of text that grows downwards."""
-
-    def __init__(self, left: int, right: int, y: int) -> None:
-        self.left, self.right, self.y = left, right, y
-        self.lines: list[Line] = []
-
-    def add(self, text: str, size_px: int, bold: bool, color: Color) -> None:
-        face = font(size_px, bold)
-        height = line_height(face)
-        baseline = self.y + baseline_px(face)
-        limits = (self.left, self.y, self.right, self.y + height)
-        self.lines.append(Line(text, self.left, baseline, size_px, bold, color, limits))
-        self.y += height
-
-
-def _add_text(block: _Block, text: str, size_px: int, bold: bool, most_lines: int) -> None:
-    for line in wrap(clean(text), font(size_px, bold), block.right - block.left, most_lines):
-        block.add(line, size_px, bold, _INK if bold else _QUIET)
-
-
-def _add_above(block: _Block, words: str, text_px: int) -> None:
+def _add_above(block: Block, words: str, text_px: int) -> None:
     block.y += round(0.4 * text_px)
-    block.add(shorten(clean(words), font(text_px, True), block.right - block.left), text_px, True, _INK)
+    block.add(shorten(clean(words), font(text_px, True), block.right - block.left), text_px, True, INK)
     block.y += round(0.3 * text_px)
 
 
-def _add_caption(cell: _Block, words: Caption, text_px: int) -> None:
+def _add_caption(cell: Block, words: Caption, text_px: int) -> None:
     title = shorten(clean(words.title), font(text_px, True), cell.right - cell.left, words.tail)
-    cell.add(title, text_px, True, _INK)
+    cell.add(title, text_px, True, INK)
     for note in words.notes:
-        _add_text(cell, note, _small(text_px), False, 7)
-
-
-class _Row:
-    """Words, a bar and strokes side by side on one line of a block."""
-
-    def __init__(self, block: _Block, size_px: int) -> None:
-        self.block, self.size_px, self.face, self.x = block, size_px, font(size_px), block.left
-        self.height = line_height(self.face)
-        self.baseline = block.y + baseline_px(self.face)
-
-    def say(self, text: str, gap: float = 0.5) -> None:
-        short = shorten(text, self.face, self.block.right - self.x)
-        limits = (self.x, self.block.y, self.block.right, self.block.y + self.height)
-        self.block.lines.append(Line(short, self.x, self.baseline, self.size_px, False, _QUIET, limits))
-        self.x += math.ceil(width_of(short, self.face)) + round(gap * self.size_px)
-
-    def mark(self, ems: float, thick: int) -> tuple[int, int, int, int]:
-        """Room for a bar or stroke in the middle of the letters' height."""
-        top = self.baseline - round(self.size_px * 0.36) - thick // 2
-        width = round(min(ems * self.size_px, (self.block.right - self.x) * 0.45))
-        place = (self.x, top, self.x + width, top + thick)
-        self.x += width + round(0.5 * self.size_px)
-        return place
-
-
-def _add_legend(
-    block: _Block, legend: Legend, text_px: int
-) -> tuple[tuple[int, int, int, int] | None, tuple[tuple[Color, tuple[int, int, int, int]], ...]]:
-    size_px = _small(text_px)
-    row = _Row(block, size_px)
-    bar, strokes = None, []
-    for color, name in legend.keys:
-        strokes.append((color, row.mark(2, max(2, size_px // 5))))
-        row.say(name, gap=1)
-    if not legend.keys:
-        row.say(legend.low)
-        bar = row.mark(11, round(0.9 * size_px))
-        strokes += [(_INK, _middle(bar))] if legend.is_signed else []
-        row.say(legend.high, gap=0.3)
-    if row.x + width_of(legend.words, row.face) <= block.right:
-        row.say(legend.words)
-        block.y += row.height
-    else:
-        block.y += row.height
-        _add_text(block, legend.words, size_px, False, 3)
-    return bar, tuple(strokes)
-
-
-def _middle(bar: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
-    """A thin line through the middle of the bar, a little longer than it is high."""
-    left, top, right, bottom = bar
-    thin, over = max(1, (bottom - top) // 12), max(2, (bottom - top) // 5)
-    start = (left + right - thin) // 2
-    return start, top - over, start + thin, bottom + over
+        cell.add_wrapped(note, _small(text_px), False, 7)
 
 
 def _small(text_px: int) -> int:

@@ -8,7 +8,7 @@ from detr_attnviz.drawing.colormap import DEFAULT, SIGNED_DEFAULT, table
 from detr_attnviz.drawing.overlay import Smooth
 from detr_attnviz.errors import ChoiceError
 
-Style = Literal["overlay", "heatmap", "pair", "contour"]
+Style = Literal["overlay", "heatmap", "pair", "contour", "points"]
 Scale = Literal["each", "shared"]
 ContoursOf = Literal["mass", "peak"]
 
@@ -18,12 +18,15 @@ class DrawingOptions:
     """Every choice of a drawing.
 
     - ``style``: "overlay" (map over the picture), "heatmap" (map alone), "pair" (map above the boxed picture, or left
-      of a tall one) or "contour" (lines of equal attention over the picture).
-    - ``cmap``: a colour map by its name in matplotlib; None is inferno, or coolwarm for maps with values below zero.
+      of a tall one), "contour" (lines of equal attention over the picture) or "points" (of sampled attention: a dot
+      where each sample was taken, its area the weight, its colour the level).
+    - ``cmap``: a colour map by its name in matplotlib; None is inferno, coolwarm for maps with values below zero, and
+      for points five colours that are far apart.
     - ``alpha``: opacity of the map at its peak, 0–1; with ``fade`` it falls to 0 with attention, else it is constant.
     - ``scale``: every map has its own range ("each"; the terms of one query share theirs), or all have the one of
       the highest ("shared").
-    - ``smooth``: "bicubic", "bilinear", or "nearest" to see the cells as they are (not with style "contour").
+    - ``smooth``: "bicubic", "bilinear", or "nearest" to see the cells as they are (not with style "contour"). Points
+      have none.
     - ``box``: whether the query's box or the point is drawn.
     - ``contours``: shares, 0–1, of the map's "mass" inside a line, or of its "peak" on it (``contours_of``).
     - ``columns``: panels beside each other; None chooses them for a well-shaped sheet. A query's terms are one row.

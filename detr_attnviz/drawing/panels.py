@@ -4,12 +4,13 @@ from typing import Any
 
 from PIL import Image
 
-from detr_attnviz.drawing import annotate, overlay
+from detr_attnviz.drawing import annotate, overlay, points
 from detr_attnviz.drawing.captions import has_sign, maps_per_query, others
 from detr_attnviz.drawing.colormap import color_at
 from detr_attnviz.drawing.contour import contours, draw_lines
 from detr_attnviz.drawing.listening import box_color, draw_listening
 from detr_attnviz.drawing.options import DrawingOptions, chosen
+from detr_attnviz.drawing.samples import heaviest
 from detr_attnviz.errors import ChoiceError
 from detr_attnviz.explanation import Explanation
 
@@ -48,6 +49,8 @@ def panel_picture(
     if explanation.kind == "decoder-self":
         _check_is_overlay(options)
         return draw_listening(explanation, index, image, ceiling, options)
+    if options.style == "points":
+        return _points(explanation, index, options, image, ceiling)
     is_signed = has_sign(explanation)
     if options.style == "heatmap":
         return _marked_heatmap(explanation, index, options, image.size, ceiling)
@@ -71,11 +74,10 @@ def ceilings(explanation: Explanation, options: DrawingOptions) -> list[float]:
     """The value at the top of each map's colours: its own peak, that of its query's terms, or the highest of all.
 
     For maps with values below zero it is the largest distance from 0, and its negative is at the bottom. For
-    "decoder-self" it is the peak of the others: a query's own weight would leave them no colours.
+    "decoder-self" it is the peak of the others: a query's own weight would leave them no colours. For style "points"
+    it is the weight of the heaviest.
     """
-    is_self = explanation.kind == "decoder-self"
-    maps = [others(explanation, index) if is_self else explanation.maps[index] for index in range(len(explanation))]
-    peaks = [overlay.peak(values, has_sign(explanation)) for values in maps]
+    peaks = [_top(explanation, index, options) for index in range(len(explanation))]
     together = len(peaks) if options.scale == "shared" else maps_per_query(explanation)
     groups = [peaks[start : start + together] for start in range(0, len(peaks), together or 1)]
     return [max(group) for group in groups for _ in group]
@@ -109,6 +111,15 @@ def size_of_panel(options: DrawingOptions, size: tuple[int, int]) -> tuple[int, 
         return size
     step = _step_of_pair(size)
     return size[0] + step[0], size[1] + step[1]
+
+
+def _top(explanation: Explanation, index: int, options: DrawingOptions) -> float:
+    if explanation.kind == "decoder-self":
+        return overlay.peak(others(explanation, index))
+    if options.style == "points":
+        points.check_has_samples(explanation)
+        return heaviest(explanation, index)
+    return overlay.peak(explanation.maps[index], has_sign(explanation))
 
 
 def _heatmap(
@@ -165,6 +176,20 @@ def _contours(explanation: Explanation, index: int, options: DrawingOptions, ima
     found = contours(cells, explanation.grid, image.size, options.contours, options.contours_of, options.smooth)
     for lines, color in reversed(list(zip(found, contour_colors(options), strict=True))):
         draw_lines(drawn, lines, color, width)
+    return drawn
+
+
+def _points(
+    explanation: Explanation, index: int, options: DrawingOptions, image: Image.Image, ceiling: float
+) -> Image.Image:
+    drawn = points.muted(image)
+    is_box = explanation.kind == "cross"
+    if options.box and is_box:
+        _mark(drawn, explanation, index)
+    points.draw_points(drawn, explanation, index, ceiling, options)
+    if options.box and not is_box:
+        _mark(drawn, explanation, index)
+    points.draw_reference(drawn, explanation, index)
     return drawn
 
 

@@ -7,9 +7,10 @@ from PIL import Image
 from detr_attnviz.drawing import mosaic, panels
 from detr_attnviz.drawing.captions import MINUS, amount, caption, has_sign, maps_per_query, unit
 from detr_attnviz.drawing.headings import heading
+from detr_attnviz.drawing.legend import Legend
 from detr_attnviz.drawing.matrix import draw_matrix
-from detr_attnviz.drawing.mosaic import Legend
 from detr_attnviz.drawing.options import DrawingOptions, chosen
+from detr_attnviz.drawing.points import points_legend
 from detr_attnviz.drawing.text import NO_BREAK
 from detr_attnviz.errors import ChoiceError
 from detr_attnviz.explanation import Explanation
@@ -54,6 +55,8 @@ def render(explanation: Explanation, options: DrawingOptions | None = None, **ch
 
 def legend(explanation: Explanation, options: DrawingOptions, top: float) -> Legend:
     """How to read the colours of these options; ``top`` is the highest value of all maps."""
+    if options.style == "points" and explanation.kind != "decoder-self":
+        return points_legend(explanation, options, top)
     if options.style == "contour" and explanation.kind != "decoder-self":
         what = "of the map's sum lie inside the line" if options.contours_of == "mass" else "of the map's peak"
         names = [f"{100 * share:g}{NO_BREAK}%" for share in options.contours]
@@ -81,7 +84,7 @@ def _signed_legend(explanation: Explanation, options: DrawingOptions, top: float
 def _planned(explanation: Explanation, options: DrawingOptions, top: float, words: tuple[str, ...]) -> mosaic.Layout:
     size = explanation.image.size
     return mosaic.plan(
-        [caption(explanation, index) for index in range(len(explanation))],
+        [caption(explanation, index, options.style) for index in range(len(explanation))],
         words,
         legend(explanation, options, top),
         lambda longest: panels.size_of_panel(options, _fitted(size, longest)),

@@ -1,6 +1,6 @@
 """What the model says of a chosen query: its class logit, its box against the undisturbed one, its score."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,10 +22,12 @@ class Targets:
 
     detections: tuple[Detection, ...]
     boxes: Tensor  # [queries 4], cxcywh in 0–1
+    scores: Callable[[Tensor], Tensor]  # logits to probabilities of the classes
 
     @classmethod
     def of(cls, trace: Trace, queries: Sequence[int]) -> "Targets":
-        return cls(tuple(trace.detections[query] for query in queries), trace.boxes[list(queries)])
+        detections = tuple(trace.detections[query] for query in queries)
+        return cls(detections, trace.boxes[list(queries)], trace.detector.family.scores)
 
     @property
     def queries(self) -> list[int]:
@@ -33,7 +35,7 @@ class Targets:
 
     def answers(self, prediction: Prediction) -> Answers:
         """``[batch queries quantities]``: the raw logit of the class that the query was detected as, the IoU of its
-        box with the undisturbed one, and that class's softmax score.
+        box with the undisturbed one, and that class's score.
         """
         labels = torch.tensor([detection.label for detection in self.detections])
         # In the host's memory, as not every device has float64.
@@ -43,7 +45,7 @@ class Targets:
         values = (
             logits.gather(2, chosen)[..., 0],
             overlap(boxes, self.boxes.cpu().double()),
-            logits.softmax(-1).gather(2, chosen)[..., 0],
+            self.scores(logits).gather(2, chosen)[..., 0],
         )
         stacked: Answers = torch.stack(values, -1).numpy()
         return stacked

@@ -54,20 +54,34 @@ def shuffled(detector: Detector, seed: int) -> Detector:
 def heads_of(site: AttentionSite) -> int:
     """How many heads can be silenced at ``site``.
 
-    Raises: CaptureError for attention that does not join its heads as ``nn.MultiheadAttention`` does.
+    Raises: CaptureError for attention whose heads are not joined by one known projection.
     """
-    module = site.module
-    if isinstance(module, nn.MultiheadAttention):
-        return int(module.num_heads)
-    raise CaptureError(
-        f"{site.name} is no nn.MultiheadAttention: its heads cannot be silenced; evaluate it without (--heads none)"
-    )
+    module, inner = site.module, _joining(site).weight.shape[1]
+    for name in _HEAD_COUNTS:
+        if isinstance(count := getattr(module, name, None), int):
+            return count
+    if isinstance(dim := getattr(module, "head_dim", None), int):
+        return inner // dim
+    raise CaptureError(f"{site.name} does not say how many heads it has: {_WITHOUT}")
+
+
+_JOINING = ("out_proj", "o_proj", "output_proj")
+_HEAD_COUNTS = ("num_heads", "n_heads", "num_attention_heads")
+_WITHOUT = "they cannot be silenced one by one; evaluate it without (--heads none)"
+
+
+def _joining(site: AttentionSite) -> nn.Linear:
+    """The projection that joins the heads: each has a block of its columns."""
+    for name in _JOINING:
+        if isinstance(found := getattr(site.module, name, None), nn.Linear):
+            return found
+    raise CaptureError(f"{site.name} joins its heads by no projection called {' or '.join(_JOINING)}: {_WITHOUT}")
 
 
 @contextmanager
 def silenced(site: AttentionSite, head: int) -> Iterator[None]:
-    """While the block runs, ``head`` writes nothing: its columns of ``out_proj.weight`` are 0. For copies only."""
-    weight = site.module.get_submodule("out_proj").get_parameter("weight")
+    """While the block runs, ``head`` writes nothing: its columns of the joining weights are 0. For copies only."""
+    weight = _joining(site).weight
     dim = weight.shape[1] // heads_of(site)
     columns = weight.detach()[:, head * dim : (head + 1) * dim]
     before = columns.clone()

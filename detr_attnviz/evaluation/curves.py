@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from detr_attnviz.detector import Detector, exact_inference
+from detr_attnviz.errors import ChoiceError
 from detr_attnviz.evaluation.answers import Answers, Targets
 from detr_attnviz.evaluation.disturbed import baselines, disturbed, in_pixels
 from detr_attnviz.evaluation.ranking import Order, kept
@@ -61,7 +62,12 @@ class Disturbances:
         grid = self.prepared.grid
         cells = np.stack([self._masks[number] for number in numbers]).reshape(-1, grid.rows, grid.cols)
         images = disturbed(pixels, instead, in_pixels(cells, grid, pixels.device))
-        return self.targets.answers(self.detector.family.forward({"images": images}))
+        others = {name: value for name, value in self.prepared.inputs.items() if name != "images"}
+        if len(images) > 1:
+            if not all(isinstance(value, Tensor) for value in others.values()):
+                raise ChoiceError("a preprocess of one's own prepares pictures one by one: leave batch_size at 1")
+            others = {name: value.expand(len(images), *value.shape[1:]) for name, value in others.items()}
+        return self.targets.answers(self.detector.family.forward({**others, "images": images}))
 
     def _number(self, mask: NDArray[np.bool_]) -> int:
         number = self._numbers.setdefault(mask.tobytes(), len(self._masks))

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from numpy.typing import NDArray
 from torch import Tensor
@@ -31,10 +32,14 @@ def disturbed(
 
 
 def in_pixels(kept: NDArray[np.bool_], grid: Grid, device: torch.device) -> Bool[Tensor, "batch height width"]:
-    """Cells ``[batch rows cols]`` as pixels of the prepared picture; cells at the edge are cut there."""
+    """Cells ``[batch rows cols]`` as pixels of the input; cells at the picture's edge are cut there, padding stays."""
     rows = _cell_of_pixels(grid.input_height_px, grid.stride_px, grid.rows)
     cols = _cell_of_pixels(grid.input_width_px, grid.stride_px, grid.cols)
-    return torch.from_numpy(kept[:, rows][:, :, cols]).to(device)
+    pixels = torch.from_numpy(kept[:, rows][:, :, cols]).to(device)
+    if grid.canvas_px is None:
+        return pixels
+    below, beside = grid.canvas_px[0] - grid.input_height_px, grid.canvas_px[1] - grid.input_width_px
+    return F.pad(pixels, (0, beside, 0, below), value=True)
 
 
 def _cell_of_pixels(side_px: int, stride_px: float, cells: int) -> NDArray[np.int64]:

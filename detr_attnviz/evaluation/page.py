@@ -44,7 +44,7 @@ def _lead(evaluation: Evaluation, summary: Summary) -> str:
     words = f"{counted(summary.queries, 'object query', 'object queries')} in {counted(summary.pictures, 'picture')}."
     without = len(evaluation.pictures) - summary.pictures - summary.copies
     if without:
-        words += f" In {without} more no query reaches the threshold {evaluation.settings.threshold:g}."
+        words += f" In {without} more no query reaches the threshold {evaluation.settings.threshold or 0.0:g}."
     if evaluation.failures:
         words += f" {counted(len(evaluation.failures), 'picture')} could not be read (below)."
     if summary.pictures > 1:

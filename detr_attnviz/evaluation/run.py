@@ -73,7 +73,7 @@ def evaluate(
     Raises: ChoiceError for images that are not there or a choice that this detector has not got; OutputError when
     ``results`` cannot be written.
     """
-    settings = settings or EvaluationSettings()
+    settings = (settings or EvaluationSettings()).settled(detector)
     batch_size = batch_size or _fitting_batch(detector)
     tell = on_progress or (lambda state: None)
     found = list(find_pictures([images] if isinstance(images, (str, Path)) else images, outside=outside))

@@ -1,11 +1,14 @@
 """What an evaluation does, as one frozen value. Needs no model, so that options are checked early."""
 
-from dataclasses import asdict, dataclass, field
-from typing import Any, get_args
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING, Any, get_args
 
 from detr_attnviz.errors import ChoiceError
 from detr_attnviz.evaluation.choice import MethodChoice, comparable, each_once
 from detr_attnviz.explanation import Kind
+
+if TYPE_CHECKING:
+    from detr_attnviz.detector import Detector
 
 SHARES = (0.0, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0)
 CONTROLS = ("random", "shuffled weights")
@@ -23,7 +26,8 @@ class EvaluationSettings:
     - ``has_controls``: also a random map and a shuffled model's, and every method's map on that model.
     - ``heads``: kinds of attention ("cross", "encoder", "decoder-self") whose heads are silenced one by one.
     - ``shares``: of the cells, removed (deletion) or alone left in (insertion); 0 and 1 always belong to them.
-    - ``threshold``, ``labels`` and ``top_k`` choose each picture's queries; ``top_k`` None takes all.
+    - ``threshold``, ``labels`` and ``top_k`` choose each picture's queries; ``top_k`` None takes all,
+      ``threshold`` None the detector's own.
     - ``seed``: of the random map, the shuffling and the order of cells that a map holds equal.
 
     Raises: ChoiceError for anything that is not there or out of range.
@@ -33,7 +37,7 @@ class EvaluationSettings:
     has_controls: bool = True
     heads: tuple[str, ...] = ("cross",)
     shares: tuple[float, ...] = SHARES
-    threshold: float = 0.7
+    threshold: float | None = None
     labels: tuple[str, ...] = ()
     top_k: int | None = 2
     seed: int = 0
@@ -48,6 +52,10 @@ class EvaluationSettings:
         if outside := [share for share in self.shares if not 0 <= share <= 1]:
             raise ChoiceError(f"share {outside[0]:g} is not in 0–1: shares are parts of the picture's cells")
         object.__setattr__(self, "shares", tuple(sorted({0.0, *map(float, self.shares), 1.0})))
+
+    def settled(self, detector: "Detector") -> "EvaluationSettings":
+        """The same settings with what ``detector`` decides when nothing was said."""
+        return self if self.threshold is not None else replace(self, threshold=detector.threshold)
 
     @property
     def maps(self) -> tuple[str, ...]:

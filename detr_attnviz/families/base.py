@@ -21,12 +21,23 @@ if TYPE_CHECKING:
     from torch import nn
 
 
+THRESHOLDS: Mapping[str, float] = {"softmax": 0.7, "sigmoid": 0.5, "text": 0.25}
+"""The lowest score that is usually shown, by how scores are made; "text" is of models that are told what to find.
+
+Sources: facebookresearch/detr's demo; the default of transformers' post-processing, also for the last two.
+"""
+
+
 @dataclass(frozen=True)
 class Prepared:
-    """One picture as the model wants it: inputs by name, batch axis first, and how its tokens lie."""
+    """One picture as the model wants it: inputs by name, batch axis first, and how its tokens lie.
+
+    A model of several feature maps has ``levels``, the finest first, and its ``grid`` is their ``common_grid``.
+    """
 
     inputs: Mapping[str, Tensor]
     grid: Grid
+    levels: tuple[Grid, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -77,6 +88,7 @@ class Family(Protocol):
     origin: Origin
     class_names: tuple[str, ...]
     holds_still: bool  # True when the model never changes its activations in place
+    threshold: float  # the lowest score that is shown unless the caller says
     takes_batches: bool  # True when it is sure that several pictures may share a forward
 
     def prepare(
@@ -101,6 +113,9 @@ class Family(Protocol):
 
         The same ``inputs`` for a model that can only start from the picture.
         """
+
+    def scores(self, logits: Tensor) -> Tensor:
+        """Logits ``[… queries classes]`` as probabilities; no-object, where there is one, is left out."""
 
     def detections(self, prediction: Prediction, grid: Grid) -> tuple[Detection, ...]:
         """Every object query of a batch of one."""

@@ -1,75 +1,104 @@
-"""A DETR that somebody else built: an ``nn.Module`` run as it is, watched at its ``nn.MultiheadAttention``."""
+"""A detector that somebody else built: an ``nn.Module`` run as it is, by what its owner says about it."""
 
-import math
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor, nn
 
 from detr_attnviz.detections import Detection
 from detr_attnviz.errors import ChoiceError
-from detr_attnviz.families.base import Origin, Prediction, Prepared, Resize
-from detr_attnviz.families.native import grid_of, normalised, refuse_precision, resized_rule, softmax_detections
-from detr_attnviz.grid import Grid
+from detr_attnviz.families.base import THRESHOLDS, Origin, Prediction, Prepared, Resize
+from detr_attnviz.families.given import Given
+from detr_attnviz.families.layout import Level, Seen, learned
+from detr_attnviz.families.module_sites import checked_sites, default_sites, projection_of
+from detr_attnviz.families.native import normalised, refuse_precision, resized_rule
+from detr_attnviz.families.own_code import OwnCode
+from detr_attnviz.families.probe import probed
+from detr_attnviz.families.scores import detections_of, sigmoid_scores, softmax_scores
+from detr_attnviz.grid import Grid, common_grid
 from detr_attnviz.models.fuse import Precision
-from detr_attnviz.sites import AttentionSite, SiteKind
+from detr_attnviz.sites import AttentionSite
 
 if TYPE_CHECKING:
     from PIL import Image
 
-_PLACE = re.compile(r"(?:^|\.)(encoder|decoder)\.layers\.(\d+)\.(self_attn|multihead_attn|cross_attn|encoder_attn)$")
-_PROJECTION = re.compile(r"(?:^|\.)(?:input_proj|input_projection)$")
-_PROBE_PX = 256
+_IMAGES, _GIVEN = "images", "given"
+_PROBES_PX = ((256, 256), (256, 291))
+"""(height, width) of the blank pictures that are run to learn how tokens lie; 291 is a multiple of no usual stride."""
 
 
 class ModuleFamily:
-    """A built detector called as ``module(images)`` with ``images [1 3 height_px width_px]``.
+    """A built detector, which stays on its device and in its mode; only while it runs here it is in ``eval()``.
 
-    Its output holds ``pred_logits`` (or ``logits``; the last class is no-object) and ``pred_boxes``, as a
-    mapping or as attributes. Two small blank pictures are run at the start to learn the stride. The module stays on
-    its device and in its mode; only while it runs here it is in ``eval()``.
+    By default it is called as ``module(images)`` with ``images [1 3 height_px width_px]``, and its output holds
+    ``pred_logits`` (or ``logits``; the last class is no-object) and ``pred_boxes``, as a mapping or as attributes.
+    ``own`` says otherwise. Two blank pictures are run at the start to learn how its tokens lie.
     """
 
     holds_still = False
     takes_batches = False
 
-    def __init__(self, module: nn.Module, resize: Resize, class_names: tuple[str, ...], origin: Origin) -> None:
+    def __init__(
+        self,
+        module: nn.Module,
+        resize: Resize,
+        class_names: tuple[str, ...],
+        origin: Origin,
+        own: OwnCode | None = None,
+    ) -> None:
         self.model = module
         self.resize = resize
         self.class_names = class_names
         self.origin = origin
-        self._sites = tuple(_sites(module))
-        self.stride_px, self.rounds_up = self._probe()
+        self.own = own or OwnCode()
+        self.threshold = THRESHOLDS[self.own.score]
+        self._sites = default_sites(module) if self.own.sites is None else checked_sites(module, self.own.sites)
+        self._levels = self._learned()
 
     def prepare(
         self, image: "Image.Image", *, shortest_px: int | None = None, longest_px: int | None = None
     ) -> Prepared:
-        pixels = normalised(image, resized_rule(self.resize, shortest_px, longest_px))
-        return Prepared({"images": pixels}, grid_of(image, pixels, self.stride_px, rounds_up=self.rounds_up))
+        if self.own.preprocess is None:
+            pixels = normalised(image, resized_rule(self.resize, shortest_px, longest_px))
+            given = Given(pixels, pixels)
+        elif shortest_px is None and longest_px is None:
+            given = self.own.given(image)
+        else:
+            raise ChoiceError("preprocess decides how large the input is: leave shortest_px and longest_px out")
+        canvas_px = given.pixels.shape[-2:]
+        grids = tuple(_grid(level, image, given.size_px, canvas_px) for level in self._levels)
+        is_sampled = any(site.form == "sampled" for site in self._sites)
+        return Prepared(_inputs(given), common_grid(grids), grids if is_sampled else ())
 
     def padded(self, inputs: Mapping[str, Tensor]) -> None:
         return None
 
     def forward(self, inputs: Mapping[str, Tensor]) -> Prediction:
+        """``inputs`` may have other pixels than those that were prepared."""
+        pixels = inputs[_IMAGES].to(self._device())
+        given = Given.of(inputs[_GIVEN]) if _GIVEN in inputs else Given(pixels, pixels)
         with evaluating(self.model):
-            output = self.model(inputs["images"].to(self._device()))
-        return Prediction(_part(output, "pred_logits", "logits"), _part(output, "pred_boxes"))
+            output = given.call(self.model, pixels)
+        return self.own.prediction(output)
 
     def sites(self) -> tuple[AttentionSite, ...]:
         return self._sites
 
     def projection(self) -> nn.Module | None:
-        found = [part for name, part in self.model.named_modules() if _PROJECTION.search(name)]
-        return found[0] if len(found) == 1 and isinstance(found[0], nn.Conv2d) else None
+        return projection_of(self.model)
 
     def resumed(self, inputs: Mapping[str, Tensor], projected: Tensor) -> Mapping[str, Tensor]:
         return inputs
 
+    def scores(self, logits: Tensor) -> Tensor:
+        """``[… queries classes]``, without no-object."""
+        return softmax_scores(logits) if self.own.score == "softmax" else sigmoid_scores(logits)
+
     def detections(self, prediction: Prediction, grid: Grid) -> tuple[Detection, ...]:
-        return softmax_detections(prediction, grid, self.class_names)
+        return detections_of(self.scores(prediction.logits[0]), prediction.boxes[0], grid, self.class_names)
 
     def settle(self, device: torch.device | None, precision: Precision) -> None:
         refuse_precision(precision)
@@ -77,36 +106,56 @@ class ModuleFamily:
             self.model.to(device)
 
     def _device(self) -> torch.device:
-        return next(self.model.parameters()).device
+        return next((weight.device for weight in self.model.parameters()), torch.device("cpu"))
 
-    def _probe(self) -> tuple[int, bool]:
-        """The stride, and whether a cell that the picture fills in part counts."""
-        tokens = self._tokens_of(_PROBE_PX)
-        side = math.isqrt(tokens)
-        if side == 0 or side * side != tokens or _PROBE_PX % side:
-            raise ChoiceError(
-                f"a {_PROBE_PX}×{_PROBE_PX} picture gave {tokens or 'no'} tokens: the cells of a single square grid "
-                "were expected; use capture(module) and lay out the tokens yourself"
-            )
-        stride_px = _PROBE_PX // side
-        return stride_px, stride_px == 1 or self._tokens_of(_PROBE_PX + stride_px // 2) > tokens
+    def _learned(self) -> tuple[Level, ...]:
+        """How tokens lie, from what blank pictures become.
 
-    def _tokens_of(self, side_px: int) -> int:
-        """Keys of the first cross-attention for a blank square picture."""
-        seen: list[int] = []
-        cross = next(site.module for site in self._sites if site.kind == "decoder-cross")
+        Raises: ChoiceError when they are not the cells of feature maps.
+        """
+        seen: dict[tuple[int, int], Seen] = {}
+        for height_px, width_px in _PROBES_PX:
+            inputs = self._blank(height_px, width_px)
+            size_px = inputs[_IMAGES].shape[-2], inputs[_IMAGES].shape[-1]
+            if size_px not in seen:
+                seen[size_px] = probed(self._sites, partial(self._run, inputs), size_px)
+        return learned(list(seen.values()))
 
-        def count(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-            key = kwargs["key"] if "key" in kwargs else args[1]
-            seen.append(key.shape[1] if module.batch_first else key.shape[0])
+    def _blank(self, height_px: int, width_px: int) -> Mapping[str, Tensor]:
+        if self.own.preprocess is None:
+            return {_IMAGES: torch.zeros(1, 3, height_px, width_px)}
+        from PIL import Image
 
-        handle = cross.register_forward_pre_hook(count, with_kwargs=True)
+        return _inputs(self.own.given(Image.new("RGB", (width_px, height_px), "gray")))
+
+    def _run(self, inputs: Mapping[str, Tensor]) -> Prediction:
         try:
-            with torch.no_grad():
-                self.forward({"images": torch.zeros(1, 3, side_px, side_px)})
-        finally:
-            handle.remove()
-        return seen[0] if seen else 0
+            return self.forward(inputs)
+        except Exception as error:
+            size = "×".join(map(str, reversed(inputs[_IMAGES].shape[-2:])))
+            error.add_note(f"(detr_attnviz ran the module on a blank picture of {size} px to learn how its tokens lie)")
+            raise
+
+
+def _inputs(given: Given) -> Mapping[str, Tensor]:
+    if given.value is given.pixels:
+        return {_IMAGES: given.pixels}
+    return {_IMAGES: given.pixels, _GIVEN: cast(Tensor, given)}  # moves like a tensor
+
+
+def _grid(level: Level, image: "Image.Image", size_px: tuple[int, int], canvas_px: Sequence[int]) -> Grid:
+    height_px, width_px = canvas_px
+    rows, cols = level.shape(*size_px)
+    return Grid(
+        rows=rows,
+        cols=cols,
+        stride_px=level.stride_px,
+        height_px=image.height,
+        width_px=image.width,
+        input_height_px=size_px[0],
+        input_width_px=size_px[1],
+        canvas_px=None if size_px == (height_px, width_px) else (height_px, width_px),
+    )
 
 
 @contextmanager
@@ -119,35 +168,3 @@ def evaluating(module: nn.Module) -> Iterator[None]:
     finally:
         for part, mode in modes.items():
             part.training = mode
-
-
-def _sites(module: nn.Module) -> list[AttentionSite]:
-    """The sites of the one transformer inside, encoder first."""
-    stacks: dict[str, list[tuple[tuple[bool, int, bool], AttentionSite]]] = {}
-    for name, part in module.named_modules():
-        place = _PLACE.search(name)
-        if place is None or not isinstance(part, nn.MultiheadAttention):
-            continue
-        room, layer, is_self = place[1], int(place[2]), place[3] == "self_attn"
-        kind: SiteKind = "encoder-self" if room == "encoder" else "decoder-self" if is_self else "decoder-cross"
-        site = AttentionSite(f"{room}.{layer}.{'self' if is_self else 'cross'}", kind, layer, part)
-        stacks.setdefault(name[: place.start(1)], []).append(((room == "decoder", layer, not is_self), site))
-    looking = {
-        prefix: sites for prefix, sites in stacks.items() if any(site.kind == "decoder-cross" for _, site in sites)
-    }
-    if len(looking) != 1:
-        found = f"several transformers ({', '.join(sorted(looking))})" if looking else "none"
-        raise ChoiceError(
-            f"{type(module).__name__} should have one nn.MultiheadAttention per layer at "
-            f"decoder.layers.N.multihead_attn; found {found}: use capture(module) to record whatever attention it has"
-        )
-    (stack,) = looking.values()
-    return [site for _, site in sorted(stack, key=lambda entry: entry[0])]
-
-
-def _part(output: Any, *names: str) -> Tensor:
-    for name in names:
-        value = output.get(name) if isinstance(output, Mapping) else getattr(output, name, None)
-        if isinstance(value, Tensor):
-            return value
-    raise ChoiceError(f"the module's output has no {' or '.join(names)}: found {type(output).__name__}")

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from detr_attnviz.detections import Detection
 from detr_attnviz.errors import ChoiceError
-from detr_attnviz.families.base import Origin, Padded, Prediction, Prepared, Resize
+from detr_attnviz.families.base import THRESHOLDS, Origin, Padded, Prediction, Prepared, Resize
+from detr_attnviz.families.scores import detections_of, softmax_scores
 from detr_attnviz.grid import Grid
 from detr_attnviz.models.detr import DETR
 from detr_attnviz.models.fuse import Precision, fuse
@@ -35,6 +36,7 @@ class NativeFamily:
     """
 
     holds_still = True
+    threshold = THRESHOLDS["softmax"]
     takes_batches = True
 
     def __init__(
@@ -86,8 +88,11 @@ class NativeFamily:
     def resumed(self, inputs: Mapping[str, Tensor], projected: Tensor) -> Mapping[str, Tensor]:
         return {**inputs, "features": projected.clone()}  # a batch's other pictures, and inference mode, stay behind
 
+    def scores(self, logits: Tensor) -> Tensor:
+        return softmax_scores(logits)
+
     def detections(self, prediction: Prediction, grid: Grid) -> tuple[Detection, ...]:
-        return softmax_detections(prediction, grid, self.class_names)
+        return detections_of(self.scores(prediction.logits[0]), prediction.boxes[0], grid, self.class_names)
 
     def settle(self, device: torch.device | None, precision: Precision) -> None:
         if device is not None:
@@ -144,24 +149,3 @@ def grid_of(image: "Image.Image", pixels: Tensor, stride_px: int, *, rounds_up: 
         input_height_px=height,
         input_width_px=width,
     )
-
-
-def softmax_detections(prediction: Prediction, grid: Grid, class_names: tuple[str, ...]) -> tuple[Detection, ...]:
-    """Softmax, no-object dropped, best class; boxes to xyxy in original pixels.
-
-    Source: facebookresearch/detr, models/detr.py, PostProcess.
-    """
-    scores, labels = prediction.logits[0].float().softmax(-1)[:, :-1].max(-1)
-    cx, cy, w, h = prediction.boxes[0].float().unbind(-1)
-    size = torch.tensor([grid.width_px, grid.height_px] * 2, device=cx.device)
-    corners = torch.stack((cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2), dim=-1) * size
-    rows = zip(scores.tolist(), labels.tolist(), corners.tolist(), strict=True)
-    return tuple(
-        Detection(index, score, label, name_of(label, class_names), (box[0], box[1], box[2], box[3]))
-        for index, (score, label, box) in enumerate(rows)
-    )
-
-
-def name_of(label: int, class_names: tuple[str, ...]) -> str:
-    """The class's name, or ``class 17`` when none is known."""
-    return (class_names[label] if label < len(class_names) else "") or f"class {label}"

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from torch import nn
@@ -12,17 +13,23 @@ from detr_attnviz.checkpoints.choice import Weights as Weights
 from detr_attnviz.checkpoints.class_names import read_class_names
 from detr_attnviz.checkpoints.coco import COCO_NAMES
 from detr_attnviz.checkpoints.config import check_class_names, infer
-from detr_attnviz.checkpoints.read import read
+from detr_attnviz.checkpoints.originals.recognise import original
+from detr_attnviz.checkpoints.read import Checkpoint, read
 from detr_attnviz.checkpoints.source import default_source as default_source
 from detr_attnviz.checkpoints.source import locate
 from detr_attnviz.errors import CheckpointError, CheckpointKeysError, ChoiceError, few
+from detr_attnviz.families import hf_open
 from detr_attnviz.families.base import Family, Origin, Resize
+from detr_attnviz.families.hf_table import KNOWN
 from detr_attnviz.families.module import ModuleFamily
 from detr_attnviz.families.native import NativeFamily
+from detr_attnviz.families.own_code import OwnCode
 from detr_attnviz.models.build import build
 from detr_attnviz.models.detr import DETR
 
 _PARTS = frozenset({"backbone", "input_proj", "transformer", "query_embed", "class_embed", "bbox_embed"})
+_NATIVE = ("detr", "table-transformer")
+"""``model_type`` of folders that the package's own model runs, without transformers."""
 
 Source = str | Path | nn.Module
 ClassNames = str | Path | Sequence[str] | Mapping[int, str]
@@ -30,10 +37,11 @@ ClassNames = str | Path | Sequence[str] | Mapping[int, str]
 
 @dataclass(frozen=True)
 class OpenOptions:
-    """What a caller may say about a checkpoint that its tensors do not.
+    """What a caller may say about a checkpoint that its tensors do not, or about a built module.
 
     ``weights`` chooses between plain and averaged ("ema") ones. ``progress`` is called with (bytes so far, bytes in
-    all or None) while a known checkpoint is fetched.
+    all or None) while a known checkpoint is fetched. ``text`` is what a model is to look for, ``own`` is said about
+    built modules only.
     """
 
     nheads: int | None = None
@@ -41,21 +49,76 @@ class OpenOptions:
     classes: ClassNames | None = None
     weights: Weights = "model"
     progress: Callable[[int, int | None], None] | None = None
+    text: str | None = None
+    own: OwnCode | None = None
+
+    @property
+    def class_names(self) -> tuple[str, ...] | None:
+        """The names in ``classes``, None when nothing was said."""
+        return None if self.classes is None else read_class_names(self.classes)
 
 
 def open_family(source: Source, options: OpenOptions | None = None) -> Family:
-    """The family that runs ``source``: "demo", a name of the zoo, a file, a folder or a built ``nn.Module``.
+    """The family that runs ``source``: "demo", a name of the zoo or the Hub, a file, a folder, a built ``nn.Module``.
 
-    A name of the zoo that is not on disk is fetched first.
+    A name of the zoo that is not on disk is fetched first, and so is one of the Hub.
 
-    Raises: CheckpointError, DownloadError or ChoiceError, each saying what was found.
+    Raises: CheckpointError, DownloadError, MissingExtraError or ChoiceError, each saying what was found.
     """
     options = options or OpenOptions()
     if isinstance(source, nn.Module):
         return _open_module(source, options)
+    if options.own is not None and options.own.is_given:
+        raise ChoiceError(
+            "preprocess, postprocess, sites and score are for a built module; a checkpoint has its own: leave them out"
+        )
     name, path = locate(source, progress=options.progress)
     found = read(path, weights=options.weights)
-    names = None if options.classes is None else read_class_names(options.classes)
+    if _is_of_transformers(found.args):
+        return _open_transformers(found, name, options)
+    with _naming(path):
+        kept = original(found.tensors, _told(found.args, options), str(path))
+    if kept is not None:
+        origin = Origin(name, str(path), weights=options.weights, notes=(*found.notes, *kept.assumed))
+        return hf_open.open_saved(kept.config, kept.tensors, origin, _asked(options))
+    try:
+        return _open_native(found, name, options)
+    except CheckpointError:
+        if found.args.get("model_type") not in _NATIVE or find_spec("transformers") is None:
+            raise
+    return _open_transformers(found, name, options)  # a backbone or a layout that only transformers has
+
+
+def _is_of_transformers(args: Mapping[str, object]) -> bool:
+    """Whether these are a ``config.json``; a training script may have a ``model_type`` of its own."""
+    model_type = args.get("model_type")
+    is_config = model_type in KNOWN or "transformers_version" in args or "architectures" in args
+    return isinstance(model_type, str) and is_config and model_type not in _NATIVE
+
+
+def _open_transformers(found: Checkpoint, name: str, options: OpenOptions) -> Family:
+    """A folder of transformers, whose configuration tells everything."""
+    if options.nheads is not None or options.dilation is not None:
+        raise ChoiceError(f"{name}: config.json tells the heads and the dilation: leave nheads and dilation out")
+    origin = Origin(name, str(found.path), weights=options.weights, notes=found.notes)
+    return hf_open.open_saved(found.args, found.tensors, origin, _asked(options))
+
+
+def _told(args: Mapping[str, object], options: OpenOptions) -> Mapping[str, object]:
+    """A training script's arguments, and what the caller says in their place."""
+    said = {"nheads": options.nheads, "dilation": options.dilation}
+    return {**args, **{name: value for name, value in said.items() if value is not None}}
+
+
+def _asked(options: OpenOptions) -> hf_open.Asked:
+    return hf_open.Asked(options.class_names, options.text)
+
+
+def _open_native(found: Checkpoint, name: str, options: OpenOptions) -> Family:
+    """DETR itself, on the package's own model."""
+    path = found.path
+    if options.text is not None:
+        raise ChoiceError(f"{name} has classes of its own and takes no text: leave it out")
     with _naming(path):
         renamed = naming.canonical(found.tensors)
         config = infer(
@@ -64,7 +127,7 @@ def open_family(source: Source, options: OpenOptions | None = None) -> Family:
             file_name=path.name,
             nheads=options.nheads,
             dilation=options.dilation,
-            class_names=names,
+            class_names=options.class_names,
         )
     _refuse_unknown_parts(renamed.unknown, str(path))
     model = build(config, renamed.tensors, source=str(path))
@@ -97,10 +160,14 @@ def _refuse_unknown_parts(unknown: Sequence[str], source: str) -> None:
 def _open_module(module: nn.Module, options: OpenOptions) -> Family:
     if options.nheads is not None or options.dilation is not None:
         raise ChoiceError("a built module knows its own heads and dilation: leave nheads and dilation out")
-    origin = Origin(type(module).__name__)
-    names = () if options.classes is None else read_class_names(options.classes)
-    if isinstance(module, DETR):
+    own = options.own or OwnCode()
+    if hf_open.is_transformers(module) and not own.is_given:
+        return hf_open.open_built(module, _asked(options))
+    if options.text is not None:
+        raise ChoiceError("text is for models of transformers that look for what it names: leave it out")
+    origin, names = Origin(type(module).__name__), options.class_names or ()
+    if isinstance(module, DETR) and not own.is_given:
         classes = module.class_embed.out_features - 1
         names = check_class_names(names, classes) or (COCO_NAMES if classes == len(COCO_NAMES) else ())
         return NativeFamily(module, Resize(), names, origin)
-    return ModuleFamily(module, Resize(), names, origin)
+    return ModuleFamily(module, Resize(), names, origin, own)

@@ -34,7 +34,7 @@ def attn_gradcam(trace: Trace, queries: Sequence[int], *, layer: int = -1) -> Fl
         raise ChoiceError(f"no layer {layer}: this detector has {len(looking)} layers of decoder cross-attention")
     site = looking[layer]
     taped = taped_scores(trace, queries, outputs_of([site]))
-    record = taped.records[site.name]
+    record = taped.records.dense(site.name)
     most = most_at_once(8 * record.queries * record.tokens)
     weights = torch.cat([_head_weights(record, rows_of(found[site.name])) for _, found in taped.gradients(most)])
     maps = record.map(queries)[0]  # [heads queries tokens]

@@ -17,6 +17,9 @@ LAST = -1
 ALL: Final = "all"
 MEAN = "mean"
 
+LOGIT_TERMS = ("content", "spatial")
+"""Terms that some detectors' logits are made of, as Conditional DETR and DAB-DETR."""
+
 _ALL_KINDS: tuple[Kind, ...] = ("cross", "encoder", "decoder-self")
 _BOTH_DIRECTIONS: tuple[Direction, ...] = ("from", "to")
 _ALL_JOINS = (MEAN, "max", "entropy-weighted")
@@ -31,6 +34,7 @@ class MethodFacts:
     choose: "several", "one", or "none" when it goes through all of them or through none. ``joins`` are the ways in
     which heads can be joined; with none, no head can be chosen either. ``needs_gradients`` tells that it runs the model
     forward and back again. ``quantity`` is what a value is an amount of; ``is_signed`` that it may be below zero.
+    ``reads_parts`` tells that one term of the logits, or one level of sampled attention, can be asked for.
     """
 
     summary: str
@@ -41,6 +45,7 @@ class MethodFacts:
     directions: tuple[Direction, ...] = ("from",)
     needs_gradients: bool = False
     is_signed: bool = False
+    reads_parts: bool = False
 
     @property
     def is_attention(self) -> bool:
@@ -56,7 +61,13 @@ class MethodFacts:
 METHODS: Mapping[str, MethodFacts] = MappingProxyType(
     {
         RAW: MethodFacts(
-            "attention as the model computed it", ATTENTION, _ALL_KINDS, "several", _ALL_JOINS, _BOTH_DIRECTIONS
+            "attention as the model computed it",
+            ATTENTION,
+            _ALL_KINDS,
+            "several",
+            _ALL_JOINS,
+            _BOTH_DIRECTIONS,
+            reads_parts=True,
         ),
         "rollout": MethodFacts("attention multiplied through encoder and decoder", "rollout"),
         "attn-gradcam": MethodFacts(
@@ -93,7 +104,16 @@ METHODS: Mapping[str, MethodFacts] = MappingProxyType(
 )
 
 
-def checked_facts(method: str, kind: Kind, layer: Layers, head: Head, direction: Direction) -> MethodFacts:
+def checked_facts(
+    method: str,
+    kind: Kind,
+    layer: Layers,
+    head: Head,
+    direction: Direction,
+    term: str = "",
+    level: int | None = None,
+    point_level: int = 0,
+) -> MethodFacts:
     """The facts of ``method``, once it is sure that it can be asked this.
 
     Raises: ChoiceError that lists every choice that does not exist, or that the method does not leave.
@@ -106,6 +126,7 @@ def checked_facts(method: str, kind: Kind, layer: Layers, head: Head, direction:
         *_fault_of_direction(method, facts, kind, direction),
         *_fault_of_layer(method, facts, layer),
         *_fault_of_head(method, facts, head),
+        *_fault_of_part(method, facts, kind, term, level, point_level),
     ]
     if faults:
         raise ChoiceError("; ".join(faults))
@@ -181,3 +202,19 @@ def _fault_of_head(method: str, facts: MethodFacts, head: Head) -> list[str]:
     except ChoiceError as error:
         return [f"{error} with method {method}" if head in _ALL_JOINS else str(error)]
     return []
+
+
+def _fault_of_part(
+    method: str, facts: MethodFacts, kind: str, term: str, level: int | None, point_level: int
+) -> list[str]:
+    if term and term not in LOGIT_TERMS:
+        return [f"no term {term!r}: terms are {' and '.join(LOGIT_TERMS)}"]
+    if (level is not None and level < 0) or point_level < 0:
+        return ["levels count from 0, the finest"]
+    if point_level and kind != "encoder":
+        return [f"point_level belongs to kind 'encoder'; kind is {kind!r}"]
+    asked = [f"term is {term!r}"] if term else []
+    asked += [] if level is None else [f"level is {level}"]
+    if not asked or facts.reads_parts:
+        return []
+    return [f"method {method} takes attention as a whole ({', '.join(asked)}): only raw shows parts of it"]

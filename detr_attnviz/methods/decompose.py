@@ -15,7 +15,8 @@ from torch import Tensor
 from detr_attnviz.errors import ChoiceError
 from detr_attnviz.methods.catalogue import MEAN, Head, head_number
 from detr_attnviz.methods.layers import sites_of
-from detr_attnviz.recording.records import DenseRecord, checked
+from detr_attnviz.recording.kept import checked
+from detr_attnviz.recording.records import DenseRecord
 from detr_attnviz.trace import Point, Trace
 
 TERMS = ("content · content", "content · position", "position · content", "position · position")
@@ -48,9 +49,9 @@ def decompose(
     Raises: ChoiceError for a head, query, point or site that is not there, or when positions cannot be told from
     content; CaptureError for attention of another class than ``nn.MultiheadAttention``.
     """
-    record = trace.records[site]
+    record = trace.records.dense(site)
     if points is not None:
-        queries = trace.cells_at(points)
+        queries = trace.cells_at(points, site)
     rows = checked(queries, record.queries, "query")
     heads = checked(head_number(head, (MEAN,)), record.heads, "head")
     query_position, key_position = _positions(trace, site)
@@ -79,11 +80,12 @@ def _positions(
 
     Raises: ChoiceError when what tells them from content is not recorded.
     """
-    record, inputs = trace.records[site], trace.records[site].inputs
+    record = trace.records.dense(site)
+    inputs = record.inputs
     query, content = inputs.query, inputs.value
     if trace.site(site).kind == "decoder-cross":
         # Queries here have no values of their own; the self-attention before has the same positions in it.
-        before = trace.records[_self_attention_before(trace, site)].inputs
+        before = trace.records.dense(_self_attention_before(trace, site)).inputs
         query, content = before.query, before.value
     if query.shape != content.shape or inputs.key.shape != inputs.value.shape or record.tokens != inputs.key.shape[1]:
         raise ChoiceError(

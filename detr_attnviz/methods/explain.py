@@ -1,24 +1,26 @@
 """From a trace to an Explanation: the one call that every method is reached by."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from numbers import Integral
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from detr_attnviz.errors import ChoiceError
-from detr_attnviz.explanation import Direction, Explanation, Kind
+from detr_attnviz.explanation import Direction, Explanation, Kind, Samples
 from detr_attnviz.methods.attn_gradcam import attn_gradcam
 from detr_attnviz.methods.catalogue import ALL, LAST, MEAN, RAW, Head, Layers, checked_facts
 from detr_attnviz.methods.decompose import TERMS, decompose
 from detr_attnviz.methods.gradcam import gradcam
-from detr_attnviz.methods.layers import ChosenSites, find_sites
+from detr_attnviz.methods.heads import Chosen
+from detr_attnviz.methods.layers import ChosenSites, check_form, find_sites
 from detr_attnviz.methods.raw import raw
 from detr_attnviz.methods.relevance import relevance
 from detr_attnviz.methods.rollout import rollout
+from detr_attnviz.methods.samples import rest_of, samples_of
 from detr_attnviz.methods.select import FALLBACK, chosen_detections, select
 from detr_attnviz.methods.value_norm import value_norm
 from detr_attnviz.trace import Point, Trace, as_points
@@ -36,6 +38,9 @@ def explain(
     queries: int | Sequence[int] | None = None,
     points: Point | Sequence[Point] | None = None,
     direction: Direction = "from",
+    term: str = "",
+    level: int | None = None,
+    point_level: int = 0,
 ) -> Explanation:
     """Maps of chosen queries by one method, with the picture and where they came from.
 
@@ -43,20 +48,23 @@ def explain(
     (object queries over the picture), "encoder" (cells over the picture, at ``points`` in original pixels) or
     "decoder-self" (object queries over object queries). ``layer`` counts from 0, −1 is the last; several numbers or
     "all" give the mean of those layers. ``head`` is a head's number, "mean", "max" or "entropy-weighted". ``queries``
-    defaults to ``select(trace)``, or the three best when none is sure.
+    defaults to ``select(trace)``, or the three best when none is sure. ``term`` is "content" or "spatial" where logits
+    are made of these; ``level`` one feature map of sampled attention, and ``point_level`` the one whose cell at
+    ``points`` looks, both from 0, the finest.
 
-    Raises: ChoiceError for a method, kind, layer, head, query or point that does not exist, that the method does not
-    leave to choose, or that this detector lacks.
+    Raises: ChoiceError for a method, kind, layer, head, query, point, term or level that does not exist, that the
+    method does not leave to choose, or that this detector lacks.
     """
-    facts = checked_facts(method, kind, layer, head, direction)
+    facts = checked_facts(method, kind, layer, head, direction, term, level, point_level)
     chosen, places = _targets(trace, kind, queries, points)
     detections = chosen_detections(trace, chosen)
     sites = _BACKBONE if method == "gradcam" else find_sites(trace, kind, ALL if facts.layers == "none" else layer)
-    found = _METHODS[method](_Asked(trace, sites, head, chosen, places, direction))
+    what = Chosen(head, None if places else chosen, places or None, direction, term, level, point_level)
+    found = _METHODS[method](_Asked(trace, sites, what))
     maps_each = len(set(found.terms)) or 1
     return Explanation(
         image=trace.image,
-        grid=trace.grid,
+        grid=trace.grid_of(sites.names[-1], level) if sites.names else trace.grid,
         maps=found.maps.cpu().numpy().astype(np.float32, copy=False),
         kind=kind,
         site=sites.name,
@@ -71,20 +79,27 @@ def explain(
         points=_repeated(places, maps_each),
         direction=direction,
         everyone=trace.detections if kind == "decoder-self" else (),
+        term=term,
+        level=level,
+        rest=found.rest,
+        rest_where=found.rest_where,
+        samples=found.samples,
         provenance=trace.detector.provenance | ({"picture": trace.source} if trace.source else {}),
     )
 
 
 @dataclass(frozen=True)
 class _Asked:
-    """A question that the catalogue allows: of ``queries`` and ``points``, one is empty."""
+    """A question that the catalogue allows."""
 
     trace: Trace
     sites: ChosenSites
-    head: Head
-    queries: tuple[int, ...]
-    points: tuple[Point, ...]
-    direction: Direction
+    chosen: Chosen
+
+    @property
+    def queries(self) -> tuple[int, ...]:
+        """The object queries that are meant, none for points."""
+        return tuple(self.chosen.queries or ())  # type: ignore[arg-type]  # explain gives a sequence
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,20 +107,30 @@ class _Found:
     maps: Tensor
     terms: tuple[str, ...] = ()
     shares: tuple[float, ...] = ()
+    rest: tuple[float, ...] = ()
+    rest_where: str = ""
+    samples: Samples | None = None
 
 
 _Run = Callable[[_Asked], _Found]
 
 
-def _of_layers(run: Callable[..., Tensor]) -> _Run:
-    """A method of any site, whose layers are averaged."""
+def _raw(asked: _Asked) -> _Found:
+    chosen, names = asked.chosen, asked.sites.names
+    maps = raw(asked.trace, names, **_as_arguments(chosen))
+    rest, where = rest_of(asked.trace, names, chosen, maps)
+    return _Found(maps, rest=rest, rest_where=where, samples=samples_of(asked.trace, names, chosen))
 
-    def found(asked: _Asked) -> _Found:
-        queries, points = (None, asked.points) if asked.points else (asked.queries, None)
-        about = {"head": asked.head, "queries": queries, "points": points, "direction": asked.direction}
-        return _Found(run(asked.trace, asked.sites.names, **about))
 
-    return found
+def _value_norm(asked: _Asked) -> _Found:
+    check_form([asked.trace.site(name) for name in asked.sites.names], "value-norm")
+    about = _as_arguments(asked.chosen)
+    wanted = {name: about[name] for name in ("head", "queries", "points", "direction")}
+    return _Found(value_norm(asked.trace, asked.sites.names, **wanted))
+
+
+def _as_arguments(chosen: Chosen) -> dict[str, Any]:
+    return {field.name: getattr(chosen, field.name) for field in fields(chosen)}
 
 
 def _of_queries(run: Callable[[Trace, Sequence[int]], Tensor]) -> _Run:
@@ -119,24 +144,26 @@ def _of_queries(run: Callable[[Trace, Sequence[int]], Tensor]) -> _Run:
 
 
 def _attn_gradcam(asked: _Asked) -> _Found:
+    check_form([asked.trace.site(name) for name in asked.sites.names], "attn-gradcam")
     (layer,) = asked.sites.layers
     return _of_queries(lambda trace, queries: attn_gradcam(trace, queries, layer=layer))(asked)
 
 
 def _decompose(asked: _Asked) -> _Found:
     (site,) = asked.sites.names
-    queries = None if asked.points else asked.queries
-    found = decompose(asked.trace, site, head=asked.head, queries=queries, points=asked.points or None)
+    check_form([asked.trace.site(site)], "decompose")
+    about = asked.chosen
+    found = decompose(asked.trace, site, head=about.head, queries=about.queries, points=about.points)
     return _Found(found.maps, TERMS * (len(found.maps) // len(TERMS)), found.shares)
 
 
 _BACKBONE = ChosenSites("backbone")
 _METHODS: Mapping[str, _Run] = {
-    RAW: _of_layers(raw),
+    RAW: _raw,
     "rollout": _of_queries(rollout),
     "attn-gradcam": _attn_gradcam,
     "relevance": _of_queries(relevance),
-    "value-norm": _of_layers(value_norm),
+    "value-norm": _value_norm,
     "decompose": _decompose,
     "gradcam": _of_queries(gradcam),
 }

@@ -10,6 +10,7 @@ from torch import Tensor
 from detr_attnviz.explanation import Direction
 from detr_attnviz.methods.catalogue import MEAN, Head, head_number
 from detr_attnviz.recording.records import DenseRecord
+from detr_attnviz.recording.sampled import SampledRecord
 from detr_attnviz.trace import Point, Trace
 
 _CHUNK_VALUES = 16_000_000  # 64 MB of float32 while all rows of a site are gone through
@@ -17,12 +18,18 @@ _CHUNK_VALUES = 16_000_000  # 64 MB of float32 while all rows of a site are gone
 
 @dataclass(frozen=True)
 class Chosen:
-    """What is looked at in each layer: the object queries, or the points and which way; and how heads join."""
+    """What is looked at in each layer: the object queries, or the points and which way; and how heads join.
+
+    ``term``, ``level`` and ``point_level`` are as in ``Trace.attention``.
+    """
 
     head: Head = MEAN
     queries: int | Sequence[int] | None = None
     points: Point | Sequence[Point] | None = None
     direction: Direction = "from"
+    term: str = ""
+    level: int | None = None
+    point_level: int = 0
 
     @property
     def heads(self) -> list[int] | None:
@@ -33,10 +40,10 @@ class Chosen:
         number = head_number(self.head)
         return None if number is None else [number]
 
-    def rows(self, trace: Trace) -> list[int] | slice:
+    def rows(self, trace: Trace, site: str) -> list[int] | slice:
         """The rows of a site's attention that are meant: queries, or the cells of points."""
         if self.points is not None:
-            return trace.cells_at(self.points)
+            return trace.cells_at(self.points, site, level=self.point_level)
         if self.queries is None:
             return slice(None)
         return [self.queries] if isinstance(self.queries, int) else list(self.queries)
@@ -91,7 +98,14 @@ def _joined(
     trace: Trace, site: str, chosen: Chosen, weigh: Callable[[str, Tensor], Tensor]
 ) -> Float[Tensor, "chosen *place"]:
     attention = trace.attention(
-        site, queries=chosen.queries, points=chosen.points, heads=chosen.heads, direction=chosen.direction
+        site,
+        queries=chosen.queries,
+        points=chosen.points,
+        heads=chosen.heads,
+        direction=chosen.direction,
+        term=chosen.term,
+        level=chosen.level,
+        point_level=chosen.point_level,
     )
     values = weigh(site, attention)
     if chosen.head == "max":
@@ -100,8 +114,25 @@ def _joined(
         return values.mean(0)
     if chosen.direction == "to":
         # Column of the joined matrix: every cell weighs the heads by its own row, not by the column shown.
-        weights = all_rows_focus(trace.records[site]).unsqueeze(1)  # [heads 1 cells]
+        focus = all_rows_focus(trace.records.dense(site))
+        weights = trace.on_grid(site, focus).unsqueeze(1).flatten(2)  # [heads 1 cells]
     else:
-        tokens = _tokens(trace.records[site], chosen.rows(trace))
-        weights = focus_of(attention.flatten(2), tokens).unsqueeze(2)  # [heads chosen 1]
+        weights = _focus(trace, site, chosen, attention).unsqueeze(2)  # [heads chosen 1]
     return (weights * values.flatten(2)).sum(0).view(values.shape[1:])
+
+
+def _focus(trace: Trace, site: str, chosen: Chosen, attention: Tensor) -> Float[Tensor, "heads chosen"]:
+    """``focus_of`` the rows that are meant: of sampled attention by its samples, else by ``attention`` itself."""
+    record, rows = trace.records[site], chosen.rows(trace, site)
+    if isinstance(record, SampledRecord):
+        return sampled_focus(record, rows)
+    flat = attention.flatten(2)
+    if record.call.shown is not None:
+        flat = flat / flat.sum(-1, keepdim=True)
+    return focus_of(flat, _tokens(record, rows))
+
+
+def sampled_focus(record: SampledRecord, rows: list[int] | slice) -> Float[Tensor, "heads chosen"]:
+    """``focus_of`` the weights of all samples of these queries."""
+    weights = record.weights[0][:, rows]
+    return focus_of(weights, torch.full((1, 1), float(weights.shape[-1]), device=weights.device))

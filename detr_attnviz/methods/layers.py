@@ -1,6 +1,6 @@
 """Which recorded sites are meant by a kind and a choice of layers."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from detr_attnviz.detector import Detector
@@ -16,6 +16,7 @@ SITE_KINDS: Mapping[str, SiteKind] = {
     "encoder": "encoder-self",
     "decoder-self": "decoder-self",
 }
+_OF_ONE_LAYER = ("raw", "value-norm")
 _IN_WORDS: dict[SiteKind, str] = {
     "encoder-self": "encoder self-attention",
     "decoder-self": "decoder self-attention",
@@ -64,7 +65,7 @@ def records_of(trace: Trace, kind: SiteKind, method: str) -> list[DenseRecord]:
 
     Raises: ChoiceError when there are none, which says that ``method`` needs them.
     """
-    return [trace.records[site.name] for site in sites_for(trace.detector, kind, method)]
+    return [trace.records.dense(site.name) for site in sites_for(trace.detector, kind, method)]
 
 
 def sites_for(detector: Detector, kind: SiteKind, method: str) -> list[AttentionSite]:
@@ -78,7 +79,24 @@ def sites_for(detector: Detector, kind: SiteKind, method: str) -> list[Attention
             f"method {method} needs {_IN_WORDS[kind]}, and this detector has none that is recorded: choose a method of "
             "one layer, such as raw or value-norm"
         )
+    check_form(sites, method)
     return sites
+
+
+def check_form(sites: Sequence[AttentionSite], method: str) -> None:
+    """Raises: ChoiceError for a method that needs a weight for every token where attention is sampled, or mixed."""
+    sampled = [site.name for site in sites if site.form == "sampled"]
+    if sampled:
+        raise ChoiceError(
+            f"method {method} needs attention over all cells, and {sampled[0]} is sampled attention, which reads a few "
+            "places a query: choose method raw"
+        )
+    mixed = [site.name for site in sites if site.is_part]
+    if mixed and method not in _OF_ONE_LAYER:
+        raise ChoiceError(
+            f"method {method} follows an encoder and then a decoder, but {mixed[0]} is part of one attention over "
+            "cells and queries together: choose raw or value-norm"
+        )
 
 
 def sites_of(detector: Detector, kind: SiteKind) -> list[AttentionSite]:

@@ -19,12 +19,17 @@ def raw(
     queries: int | Sequence[int] | None = None,
     points: Point | Sequence[Point] | None = None,
     direction: Direction = "from",
+    term: str = "",
+    level: int | None = None,
+    point_level: int = 0,
 ) -> Float[Tensor, "chosen *place"]:
     """Maps ``[chosen rows cols]`` (decoder self-attention: ``[chosen all_queries]``) of one site, or several's mean.
 
     ``head`` is a head's number, "mean", "max" (the largest of the heads, cell by cell) or "entropy-weighted" (the mean
-    in which sharp heads count more, see ``heads.focus_of``). All but "max" still sum to 1.
+    in which sharp heads count more, see ``heads.focus_of``). All but "max" still sum to 1, less what of sampled
+    attention falls outside the picture. ``term``, ``level`` and ``point_level`` are as in ``Trace.attention``.
 
-    Raises: ChoiceError for a head, query, point or site that is not there.
+    Raises: ChoiceError for a head, query, point, site, term or level that is not there.
     """
-    return mean_of_layers(trace, sites, Chosen(head, queries, points, direction), lambda site, attention: attention)
+    chosen = Chosen(head, queries, points, direction, term, level, point_level)
+    return mean_of_layers(trace, sites, chosen, lambda site, attention: attention)

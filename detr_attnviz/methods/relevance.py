@@ -44,7 +44,7 @@ def relevance(trace: Trace, queries: Sequence[int]) -> Float[Tensor, "queries ro
             f"{len(listening)} of the one and {len(looking)} of the other"
         )
     taped = taped_scores(trace, queries, outputs_of([*encoder, *listening, *looking]))
-    kept = [taped.records[site.name] for site in encoder]
+    kept = [taped.records.dense(site.name) for site in encoder]
     most = most_at_once(sum(4 * record.queries * record.tokens for record in kept))
     rows = []
     for first, gradients in taped.gradients(most):
@@ -62,7 +62,7 @@ class _Effects:
     gradients: Mapping[str, Tensor]
 
     def at(self, site: AttentionSite) -> Float[Tensor, "scores queries tokens"]:
-        record, gradient = self.records[site.name], rows_of(self.gradients[site.name])
+        record, gradient = self.records.dense(site.name), rows_of(self.gradients[site.name])
         mixed = torch.einsum("snw,hdw->hsnd", gradient, record.out)  # how scores change with what each head mixed
         total = gradient.new_zeros((len(gradient), record.queries, record.tokens))
         values = record.values[0].mT.contiguous()

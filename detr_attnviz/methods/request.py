@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass, replace
 
+from detr_attnviz.detector import Detector
 from detr_attnviz.explanation import Direction, Explanation, Kind
 from detr_attnviz.methods.catalogue import LAST, MEAN, RAW, Head, Layers, checked_facts
 from detr_attnviz.methods.explain import explain
-from detr_attnviz.methods.select import FALLBACK, THRESHOLD, select
+from detr_attnviz.methods.select import FALLBACK, select
 from detr_attnviz.trace import Trace
 
 
@@ -14,7 +15,8 @@ class Request:
     """Which maps of a trace are wanted; ``answer`` turns it into an Explanation.
 
     ``queries`` names object queries outright; otherwise ``threshold``, ``labels`` and ``top_k`` select them,
-    and the ``fallback`` best are taken when none passes. ``points`` are (x, y) in original pixels.
+    and the ``fallback`` best are taken when none passes; ``threshold`` None is the detector's own. ``points`` are
+    (x, y) in original pixels; ``term``, ``level`` and ``point_level`` are as in ``explain``.
 
     Raises: ChoiceError for what no model could answer by this method.
     """
@@ -26,13 +28,21 @@ class Request:
     queries: tuple[int, ...] = ()
     labels: tuple[str, ...] = ()
     top_k: int | None = None
-    threshold: float = THRESHOLD
+    threshold: float | None = None
     points: tuple[tuple[float, float], ...] = ()
     direction: Direction = "from"
     fallback: int = FALLBACK
+    term: str = ""
+    level: int | None = None
+    point_level: int = 0
 
     def __post_init__(self) -> None:
-        checked_facts(self.method, self.kind, self.layer, self.head, self.direction)
+        parts = (self.term, self.level, self.point_level)
+        checked_facts(self.method, self.kind, self.layer, self.head, self.direction, *parts)
+
+    def settled(self, detector: Detector) -> "Request":
+        """The same request with what ``detector`` decides when nothing was said: its threshold."""
+        return self if self.threshold is not None else replace(self, threshold=detector.threshold)
 
     def queries_of(self, trace: Trace) -> tuple[int, ...]:
         """The object queries that this request means in ``trace``, best first unless they were named."""
@@ -61,8 +71,11 @@ class Request:
             queries=None if is_encoder else self.queries_of(trace),
             points=self.points or None,
             direction=self.direction,
+            term=self.term,
+            level=self.level,
+            point_level=self.point_level,
         )
-        notes = [note for note in (self.remark(explanation), *trace.notes) if note]
+        notes = [note for note in (self.settled(trace.detector).remark(explanation), *trace.notes) if note]
         if not notes:
             return explanation
         return replace(explanation, provenance={**explanation.provenance, "note": "; ".join(notes)})
@@ -71,10 +84,11 @@ class Request:
         """A sentence when the queries shown are not sure ones, else an empty string."""
         if self.queries or explanation.kind == "encoder":
             return ""
+        threshold = 0.0 if self.threshold is None else self.threshold
         what = f"no detection of {' or '.join(self.labels)}" if self.labels else "no detection"
         if not len(explanation):
-            return f"{what} to show: lower --threshold ({self.threshold:g}), or give --fallback N to see the best"
-        if all(detection.score >= self.threshold for detection in explanation.detections):
+            return f"{what} to show: lower --threshold ({threshold:g}), or give --fallback N to see the best"
+        if all(detection.score >= threshold for detection in explanation.detections):
             return ""
         count = len({detection.index for detection in explanation.detections})
-        return f"{what} reaches the threshold {self.threshold:g}: showing the {count} best instead"
+        return f"{what} reaches the threshold {threshold:g}: showing the {count} best instead"

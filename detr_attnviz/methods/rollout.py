@@ -5,6 +5,7 @@ as Chefer, Gur, Wolf 2021 (arXiv 2103.15679) compare with it: the queries' rollo
 cells' rollout.
 """
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -13,8 +14,9 @@ from torch import Tensor
 
 from detr_attnviz.errors import ChoiceError
 from detr_attnviz.methods.heads import row_chunks
-from detr_attnviz.methods.layers import records_of
-from detr_attnviz.recording.records import DenseRecord, checked
+from detr_attnviz.methods.layers import records_of, sites_of
+from detr_attnviz.recording.kept import checked
+from detr_attnviz.recording.records import DenseRecord
 from detr_attnviz.trace import Trace
 
 
@@ -29,7 +31,7 @@ def rollout(trace: Trace, queries: Sequence[int]) -> Float[Tensor, "queries rows
     encoder = records_of(trace, "encoder-self", "rollout")
     decoder = records_of(trace, "decoder-self", "rollout")
     cross = records_of(trace, "decoder-cross", "rollout")[-1]
-    _check_sizes([*encoder, cross], trace.grid.tokens)
+    _check_sizes([*encoder, cross], math.prod(trace.grid.canvas))
     _check_sizes(decoder, cross.queries)
     # Row q of R_qqᵀ is column q of R_qq, and R_qq comes to it with its first layer first.
     column = torch.eye(cross.queries, dtype=cross.call.query.dtype, device=cross.call.query.device)
@@ -39,7 +41,7 @@ def rollout(trace: Trace, queries: Sequence[int]) -> Float[Tensor, "queries rows
     row = _times_attention(column.T, cross)
     for record in reversed(encoder):
         row = (_times_attention(row, record) + row) / 2
-    return row.view(-1, trace.grid.rows, trace.grid.cols)
+    return trace.on_grid(sites_of(trace.detector, "decoder-cross")[-1].name, row)
 
 
 def _attention_times(record: DenseRecord, columns: Float[Tensor, "tokens chosen"]) -> Float[Tensor, "queries chosen"]:

@@ -8,25 +8,25 @@ from detr_attnviz.detections import Detection
 from detr_attnviz.errors import ChoiceError
 from detr_attnviz.trace import Trace
 
-THRESHOLD = 0.7
 FALLBACK = 3
 
 
 def select(
     trace: Trace,
     *,
-    threshold: float = THRESHOLD,
+    threshold: float | None = None,
     label: str | int | Sequence[str | int] | None = None,
     top_k: int | None = None,
     fallback: int = 0,
 ) -> tuple[int, ...]:
-    """Query indices scoring at least ``threshold``, best first.
+    """Query indices scoring at least ``threshold`` (by default the detector's own), best first.
 
     ``label`` keeps the named classes (any case) or label ids, ``top_k`` the best so many. When nothing passes
     the threshold, the ``fallback`` best of the wanted classes are taken instead (none by default).
 
     Raises: ChoiceError for a threshold outside 0–1, a ``top_k`` below 1 or a label the detector does not know.
     """
+    threshold = trace.detector.threshold if threshold is None else threshold
     if not 0 <= threshold <= 1:
         raise ChoiceError(f"threshold is {threshold:g}: it must be in 0–1")
     if top_k is not None and top_k < 1:
@@ -44,7 +44,7 @@ def _label_ids(labels: Sequence[str | int], trace: Trace) -> set[int]:
     for number, name in enumerate(trace.detector.class_names):
         if name:
             ids.setdefault(name.casefold(), set()).add(number)
-    classes = trace.logits.shape[-1] - 1
+    classes = trace.detector.family.scores(trace.logits[:1]).shape[-1]
     ids |= {str(number): {number} for number in range(classes)}
     ids |= {f"class {number}": {number} for number in range(classes)}
     wanted: set[int] = set()

@@ -36,11 +36,12 @@ def value_norm(
     chosen = Chosen(head, queries, points, direction)
 
     def weigh(site: str, attention: Tensor) -> Tensor:
-        lengths = written_lengths(trace.records[site], chosen.heads)
+        lengths = written_lengths(trace.records.dense(site), chosen.heads)
         if direction == "to":
-            lengths = lengths[:, chosen.rows(trace), None, None]  # all that is shown is of these
+            lengths = lengths[:, chosen.rows(trace, site), None, None]  # all that is shown is of these
         else:
-            lengths = lengths.view(len(lengths), 1, *attention.shape[2:])
+            place = lengths if attention.dim() == 3 else trace.on_grid(site, lengths)
+            lengths = place.unsqueeze(1)
         return attention * lengths  # ‖α f(x)‖, as α is not negative
 
     return mean_of_layers(trace, sites, chosen, weigh)

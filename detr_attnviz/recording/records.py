@@ -4,16 +4,17 @@ A record keeps the inputs of the call; maps are ``softmax(q kᵀ / √dim + mask
 none of the ``queries × tokens`` weights exist until somebody wants them. Dropout is never part of a map.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from detr_attnviz.errors import CaptureError, ChoiceError
-from detr_attnviz.recording.held import Held, autocast_of, same_autocast, twin_with
+from detr_attnviz.recording.kept import KeptCall, checked, wide
 from detr_attnviz.recording.multihead import (
     Inputs,
     Part,
@@ -26,24 +27,8 @@ from detr_attnviz.recording.multihead import (
 )
 from detr_attnviz.sites import AttentionCall, Reader
 
-_Answer = TypeVar("_Answer")
 _COLUMN_CHUNK_VALUES = 16_000_000  # 64 MB of float32 while columns are gathered
 _HIDDEN = -1e4  # as good as −inf for a softmax; some code masks with a large number
-
-
-def checked(indices: int | Sequence[int] | None, size: int, what: str) -> list[int]:
-    """``indices`` as a list, all of ``range(size)`` for None.
-
-    Raises: ChoiceError naming the valid range.
-    """
-    if indices is None:
-        return list(range(size))
-    chosen = [indices] if isinstance(indices, int) else [int(index) for index in indices]
-    wrong = [index for index in chosen if not 0 <= index < size]
-    if wrong:
-        valid = f"{what} must be in 0–{size - 1}" if size else "there are none here"
-        raise ChoiceError(f"no {what} {wrong[0]}: {valid}")
-    return chosen
 
 
 class DenseRecord:
@@ -64,26 +49,12 @@ class DenseRecord:
         read: Reader | None = None,
         copy: bool = True,
     ) -> None:
-        self._inputs: dict[int, Held] = {}
-        self._value_only = only_as_value(module, args, kwargs) if read is None else None
-        self._args = tuple(self._keep(value, copy) for value in args)
-        self._kwargs = {name: self._keep(value, copy) for name, value in kwargs.items()}
-        self._parameters = {
-            name: Held.of(weight, copy)
-            for name, weight in module.named_parameters(remove_duplicate=False)
-            if _AFTER_ATTENTION.isdisjoint(name.split("."))
-        }
-        self._module = module
+        names = (name for name, _ in module.named_parameters(remove_duplicate=False))
+        weights = [name for name in names if read is not None or _AFTER_ATTENTION.isdisjoint(name.split("."))]
+        self._kept = KeptCall(module, args, kwargs, weights, copy)
         self._read = read
-        self._autocast = autocast_of(args, kwargs)
-
-    def _keep(self, value: Any, copy: bool) -> Any:
-        """The same tensor given twice stays one, as readers may ask whether query *is* key."""
-        if not isinstance(value, Tensor):
-            return value
-        if id(value) not in self._inputs:
-            self._inputs[id(value)] = Held.of(value, copy)
-        return self._inputs[id(value)].tensor
+        only = only_as_value(module, args, kwargs) if read is None else None
+        self._value_only = frozenset(() if only is None else (only,))
 
     @cached_property
     def call(self) -> AttentionCall:
@@ -91,14 +62,24 @@ class DenseRecord:
 
         Raises: CaptureError if inputs or weights were changed in place since and no copies were kept.
         """
-        call = self._asked(self._read or read_multihead, self._args, self._kwargs, is_map=self._read is None)
+        kept = self._kept
+        if self._read is None:
+            call = kept.asked(
+                read_multihead,
+                kept.args,
+                kept.kwargs,
+                without_inputs=self._value_only,
+                without_weights=_FOR_VALUES,
+            )
+        else:
+            call = kept.asked(self._read, kept.args, kept.kwargs)
         if call.query.dim() != 4 or call.key.dim() != 4:
             raise CaptureError(
-                f"the reader of {type(self._module).__name__} gave query {list(call.query.shape)} and key "
+                f"the reader of {self._class} gave query {list(call.query.shape)} and key "
                 f"{list(call.key.shape)}: expected [batch heads queries dim] and [batch heads tokens dim]"
             )
-        mask, value, out = (None if part is None else _wide(part) for part in (call.mask, call.value, call.out))
-        return AttentionCall(_wide(call.query), _wide(call.key), call.scale, mask, value, out)
+        mask, value, out = (None if part is None else wide(part) for part in (call.mask, call.value, call.out))
+        return replace(call, query=wide(call.query), key=wide(call.key), mask=mask, value=value, out=out)
 
     @cached_property
     def inputs(self) -> Inputs:
@@ -107,11 +88,11 @@ class DenseRecord:
         Raises: CaptureError for attention of another class, whose reader gives projected ones only.
         """
         self._check_is_multihead("what went in")
-        return Inputs(*map(_wide, self._asked(read_inputs, self._args, self._kwargs)))
+        return Inputs(*map(wide, self._kept.asked(read_inputs, self._kept.args, self._kept.kwargs)))
 
     @property
     def values(self) -> Float[Tensor, "batch heads tokens dim"]:
-        """What the weights mix: ``Wv x + bv``, head by head.
+        """What the weights of ``map`` mix: ``Wv x + bv``, head by head.
 
         Raises: CaptureError when the site's reader does not give it.
         """
@@ -131,52 +112,40 @@ class DenseRecord:
         Raises: CaptureError for attention of another class.
         """
         self._check_is_multihead("single projections")
-        return _wide(self._asked(project, x, part, bias))
+        return wide(self._kept.asked(project, x, part, bias))
 
     @cached_property
     def _written(self) -> Written:
         if self._read is None:
-            return Written(*map(_wide, self._asked(read_written, self._args, self._kwargs)))
+            return Written(*map(wide, self._kept.asked(read_written, self._kept.args, self._kept.kwargs)))
         if self.call.value is None or self.call.out is None:
             raise CaptureError(
-                f"the reader of {type(self._module).__name__} does not say what attention carries: let it return "
+                f"the reader of {self._class} does not say what attention carries: let it return "
                 "AttentionCall(…, value=[batch heads tokens dim], out=[heads dim width])"
             )
-        return Written(self.call.value, self.call.out)
+        return Written(self.call.value[:, :, self._shown], self.call.out)
 
     @cached_property
     def is_seen(self) -> Tensor | None:
         """Where a query may look, of one picture: broadcasts to ``[heads queries tokens]``; None without a mask."""
-        return None if self.call.mask is None else self.call.mask[0] > _HIDDEN
+        mask = self.call.mask
+        if mask is None:
+            return None
+        return (mask[0] if mask.shape[-1] == 1 else mask[0, ..., self._shown]) > _HIDDEN
 
     def _check_is_multihead(self, what: str) -> None:
         if self._read is not None:
             raise CaptureError(
-                f"{what} can be told of nn.MultiheadAttention only; "
-                f"{type(self._module).__name__} has a reader of its own"
+                f"{what} can be told of nn.MultiheadAttention only; {self._class} has a reader of its own"
             )
 
-    def _asked(self, reader: Callable[..., _Answer], *given: Any, is_map: bool = False) -> _Answer:
-        """What ``reader`` makes of the module, as it was at the call, and ``given``.
+    @property
+    def _class(self) -> str:
+        return type(self._kept.module).__name__
 
-        Raises: CaptureError if what it needs (a map needs no values) was changed in place since and not copied.
-        """
-        self._check_unchanged(is_map)
-        weights = {name: held.tensor for name, held in self._parameters.items()}
-        with torch.no_grad(), same_autocast(self._autocast):
-            return reader(twin_with(self._module, weights), *given)
-
-    def _check_unchanged(self, is_map: bool) -> None:
-        inputs = [held for key, held in self._inputs.items() if not (is_map and key == self._value_only)]
-        weights = [
-            held for name, held in self._parameters.items() if not is_map or _FOR_VALUES.isdisjoint(name.split("."))
-        ]
-        for what, needed in (("what went into attention", inputs), ("its weights", weights)):
-            if not all(tensor.is_unchanged for tensor in needed):
-                raise CaptureError(
-                    f"{what} changed in place after the forward, and no copy was kept: ask for maps before the "
-                    "change, or capture with copy=True"
-                )
+    @property
+    def _shown(self) -> slice:
+        return self.call.shown or slice(None)
 
     @property
     def batch(self) -> int:
@@ -196,38 +165,61 @@ class DenseRecord:
     @property
     def tokens(self) -> int:
         """Columns of the map, with what ``add_bias_kv`` and ``add_zero_attn`` add."""
-        return self.call.key.shape[2]
+        return len(range(self.call.key.shape[2])[self._shown])
+
+    @property
+    def terms(self) -> tuple[str, ...]:
+        """Names of the terms that add up to the logits; none where they are of one piece."""
+        return tuple(self.call.terms)
 
     @property
     def nbytes(self) -> int:
         """Bytes of the inputs that the record holds on to, each counted once."""
-        return sum(held.tensor.nbytes for held in self._inputs.values())
+        return self._kept.nbytes
 
     def map(
-        self, queries: int | Sequence[int] | None = None, heads: int | Sequence[int] | None = None
+        self,
+        queries: int | Sequence[int] | None = None,
+        heads: int | Sequence[int] | None = None,
+        *,
+        term: str = "",
     ) -> Float[Tensor, "batch heads queries tokens"]:
-        """Attention of the chosen queries (all by default) in the chosen heads; each row sums to 1.
+        """Attention of the chosen queries (all by default) in the chosen heads.
 
-        A query whose every token is masked has a row of NaN, as in the module itself.
+        Each row sums to 1, or to less where attention goes to tokens that are not shown. With ``term`` it is the
+        softmax of that term of the logits alone. A query whose every token is masked has a row of NaN, as in the
+        module itself.
 
-        Raises: ChoiceError for an index out of range; CaptureError if inputs or weights changed since.
+        Raises: ChoiceError for an index out of range or a term that is not there; CaptureError if inputs or weights
+        changed since.
         """
-        rows = checked(queries, self.queries, "query")
-        chosen = checked(heads, self.heads, "head")
-        return self._rows_of(slice(None) if queries is None else rows, slice(None) if heads is None else chosen)
+        return self._rows_of(*self._chosen(queries, heads), term)
+
+    def logits(
+        self,
+        queries: int | Sequence[int] | None = None,
+        heads: int | Sequence[int] | None = None,
+        *,
+        term: str = "",
+    ) -> Float[Tensor, "batch heads queries tokens"]:
+        """Scaled products of query and key, before mask and softmax; those of all ``terms`` add up to them.
+
+        Raises: as ``map``.
+        """
+        return self._products(*self._chosen(queries, heads), term)[..., self._shown]
 
     def columns(
-        self, tokens: int | Sequence[int], heads: int | Sequence[int] | None = None
+        self, tokens: int | Sequence[int], heads: int | Sequence[int] | None = None, *, term: str = ""
     ) -> Float[Tensor, "batch heads queries tokens"]:
         """How much every query gives to each chosen token: columns of the full map.
 
-        Raises: ChoiceError for an index out of range.
+        Raises: as ``map``.
         """
         wanted = checked(tokens, self.tokens, "token")
         chosen = checked(heads, self.heads, "head")
-        step = max(1, _COLUMN_CHUNK_VALUES // max(1, self.batch * len(chosen) * self.tokens))
+        step = max(1, _COLUMN_CHUNK_VALUES // max(1, self.batch * len(chosen) * self.call.key.shape[2]))
         parts = [
-            self._rows_of(slice(start, start + step), chosen)[..., wanted]
+            self._rows_of(slice(start, start + step), chosen, term)[..., wanted]
             for start in range(0, max(1, self.queries), step)
         ]
         return torch.cat(parts, dim=2)
@@ -236,15 +228,34 @@ class DenseRecord:
         """The record of one picture of the batch alone: its batch axis is 1. Computes nothing yet."""
         return _PictureRecord(self, index)
 
-    def _rows_of(self, rows: slice | list[int], heads: slice | list[int]) -> Tensor:
-        call = self.call
+    def _chosen(
+        self, queries: int | Sequence[int] | None, heads: int | Sequence[int] | None
+    ) -> tuple[slice | list[int], slice | list[int]]:
+        rows = checked(queries, self.queries, "query")
+        chosen = checked(heads, self.heads, "head")
+        return slice(None) if queries is None else rows, slice(None) if heads is None else chosen
+
+    def _products(self, rows: slice | list[int], heads: slice | list[int], term: str) -> Tensor:
+        call, part = self.call, self._part(term)
         with torch.no_grad():
-            query = call.query[:, heads][:, :, rows] * call.scale
-            logits = query @ call.key[:, heads].transpose(2, 3)
-            if call.mask is not None:
-                mask = call.mask if call.mask.shape[1] == 1 else call.mask[:, heads]
-                logits += mask if mask.shape[2] == 1 else mask[:, :, rows]
-            return logits.softmax(dim=-1)
+            query = call.query[:, heads][:, :, rows][..., part] * call.scale
+            return query @ call.key[:, heads][..., part].transpose(2, 3)
+
+    def _rows_of(self, rows: slice | list[int], heads: slice | list[int], term: str) -> Tensor:
+        mask = self.call.mask
+        logits = self._products(rows, heads, term)
+        if mask is not None:
+            mask = mask if mask.shape[1] == 1 else mask[:, heads]
+            logits += mask if mask.shape[2] == 1 else mask[:, :, rows]
+        return logits.softmax(dim=-1)[..., self._shown]
+
+    def _part(self, term: str) -> slice:
+        if not term:
+            return slice(None)
+        if term not in self.call.terms:
+            there = f"terms here are {', '.join(self.call.terms)}" if self.call.terms else "its logits are of one piece"
+            raise ChoiceError(f"no term {term!r}: {there}")
+        return self.call.terms[term]
 
 
 class _PictureRecord(DenseRecord):
@@ -253,13 +264,14 @@ class _PictureRecord(DenseRecord):
     def __init__(self, whole: DenseRecord, index: int) -> None:
         self._whole = whole
         self._index = index
+        self._kept = whole._kept
 
     @cached_property
     def call(self) -> AttentionCall:
-        call = self._whole.call
-        mask = call.mask if call.mask is None or call.mask.shape[0] == 1 else call.mask[self._own]
-        value = call.value if call.value is None else call.value[self._own]
-        return AttentionCall(call.query[self._own], call.key[self._own], call.scale, mask, value, call.out)
+        call, own = self._whole.call, self._own
+        mask = call.mask if call.mask is None or call.mask.shape[0] == 1 else call.mask[own]
+        value = call.value if call.value is None else call.value[own]
+        return replace(call, query=call.query[own], key=call.key[own], mask=mask, value=value)
 
     @cached_property
     def inputs(self) -> Inputs:
@@ -284,8 +296,3 @@ class _PictureRecord(DenseRecord):
 
 _AFTER_ATTENTION = frozenset({"linear1", "linear2", "norm2"})
 _FOR_VALUES = frozenset({"out_proj", "v_proj_weight", "bias_v"})
-
-
-def _wide(x: Tensor) -> Tensor:
-    """``x`` in float32 or wider."""
-    return x.to(torch.promote_types(x.dtype, torch.float32))

@@ -2,6 +2,7 @@
 
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from detr_attnviz.errors import OutputError
 from detr_attnviz.explanation import Explanation
 from detr_attnviz.methods.decompose import TERMS
 from detr_attnviz.methods.request import Request
+from tests.drawing.scenes import cross, sampled
 from tests.tiny import drawn_picture
 
 
@@ -64,6 +66,34 @@ def test_terms_and_their_shares(detector: Detector, tmp_path: Path) -> None:
         assert set(readme["arrays"]) | {"README"} == set(arrays.files)
     assert readme["arrays"]["maps"].endswith("; a value is logit")
     assert readme["origin"]["method"] == "decompose"
+
+
+def test_samples_and_what_is_not_on_the_map(tmp_path: Path) -> None:
+    explanation = sampled(2)
+    found = explanation.samples
+    assert found is not None
+    write_arrays(explanation, tmp_path / "maps.npz")
+    with np.load(tmp_path / "maps.npz", allow_pickle=False) as arrays:
+        np.testing.assert_array_equal(arrays["sample_places_xy_px"], found.places)
+        np.testing.assert_array_equal(arrays["sample_weights"], found.weights)
+        np.testing.assert_array_equal(arrays["references_xy_px"], found.references)
+        assert arrays["sample_places_xy_px"].dtype == arrays["sample_weights"].dtype == np.float32
+        assert tuple(arrays["sample_levels"]) == found.levels
+        assert tuple(arrays["level_strides_px"]) == found.strides_px
+        np.testing.assert_allclose(arrays["maps"].sum(axis=(1, 2)) + arrays["rest"], 1, atol=1e-5)
+        readme = json.loads(str(arrays["README"]))
+        assert set(readme["arrays"]) | {"README"} == set(arrays.files)
+    assert readme["arrays"]["rest"] == "[queries] the share of attention that is outside the picture"
+
+
+def test_maps_that_hold_all_attention_have_neither(tmp_path: Path) -> None:
+    write_arrays(cross(2), tmp_path / "maps.npz")
+    with np.load(tmp_path / "maps.npz", allow_pickle=False) as arrays:
+        assert not {"rest", "sample_weights", "level_strides_px"} & set(arrays.files)
+    write_arrays(replace(cross(1), rest=(0.25,), rest_where="on other tokens"), tmp_path / "maps.npz")
+    with np.load(tmp_path / "maps.npz", allow_pickle=False) as arrays:
+        assert arrays["rest"].tolist() == [0.25]
+        assert "sample_weights" not in arrays.files
 
 
 def test_bytes_do_not_depend_on_the_time(explanation: Explanation, monkeypatch: pytest.MonkeyPatch) -> None:

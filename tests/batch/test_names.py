@@ -103,7 +103,7 @@ def test_files_of_one_picture() -> None:
     assert point_file("a.jpg", 0, 3, 4, "pair", "content · content") == "a.jpg/p0_3,4_content-content.pair.png"
     assert image_file("sub/cat.jpg", "overlay") == "sub/cat.jpg.overlay.png"
     assert image_file("sub/cat.jpg", "arrays") == "sub/cat.jpg.npz"
-    assert len(set(image_files("cat.jpg"))) == 5
+    assert len(set(image_files("cat.jpg"))) == 6
 
 
 @pytest.mark.parametrize("name", ["notes.txt", "quiz.overlay.png", "q.overlay.png", "q3_cat.png", "q3_cat.other.png"])
@@ -114,6 +114,12 @@ def test_what_we_did_not_name_is_not_ours(name: str) -> None:
 def test_a_sheet_says_what_it_shows() -> None:
     assert sheet_file("cat", "decoder.5.cross", "raw", "mean", "overlay") == "cat.decoder.5.cross.overlay.png"
     assert sheet_file("cat", "decoder.5.cross", "raw", "3", "pair", 2) == "cat.decoder.5.cross.head3.pair-2.png"
+    assert sheet_file("cat", "decoder.5.cross", "raw", "mean", "points", level=1) == (
+        "cat.decoder.5.cross.level1.points.png"
+    )
+    assert sheet_file("cat", "decoder.5.cross", "raw", "2", "pair", term="content") == (
+        "cat.decoder.5.cross.content.head2.pair.png"
+    )
     assert sheet_file("cat", "decoder.3+5.cross", "raw", "max", "pair") == "cat.decoder.3+5.cross.max.pair.png"
     assert sheet_file("cat", "decoder.all.cross", "relevance", "", "overlay") == (
         "cat.decoder.all.cross.relevance.overlay.png"

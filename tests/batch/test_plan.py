@@ -78,13 +78,12 @@ def test_settings_as_plain_data_say_everything() -> None:
     settings = BatchSettings(Request(kind="encoder", head=1, points=((3, 4),)), per="image", longest_px=400)
     row = settings.as_row(settings.drawing)
     assert json.loads(json.dumps(row)) == row
-    assert row["request"] == asdict(Request()) | {
-        "kind": "encoder",
-        "head": "1",
-        "points": [[3.0, 4.0]],
-        "queries": [],
-        "labels": [],
-    }
+    whole = {"term", "level", "point_level"}  # said only where a part of attention was asked for
+    plain = {name: value for name, value in asdict(Request()).items() if name not in whole}
+    about = {"kind": "encoder", "head": "1", "points": [[3.0, 4.0]], "queries": [], "labels": []}
+    assert row["request"] == plain | about
+    part = BatchSettings(Request(term="content")).as_row()
+    assert part["request"] == plain | {"points": [], "queries": [], "labels": [], "term": "content"} | {"head": "mean"}
     assert row["drawing"] == asdict(DrawingOptions()) | {"contours": [0.25, 0.5, 0.75], "cmap": "inferno"}
     assert (row["shortest_px"], row["longest_px"], row["per"]) == (None, 400, "image")
 
@@ -110,6 +109,13 @@ def test_contours_cannot_show_values_below_zero() -> None:
     BatchSettings(Request(method="decompose"), exports=("overlay", "heatmap", "pair", "arrays"))
 
 
+@pytest.mark.parametrize("asked", [{"method": "relevance"}, {"head": "max"}, {"kind": "encoder", "direction": "to"}])
+def test_points_show_raw_attention_of_heads_from_a_query(asked: dict[str, Any]) -> None:
+    with pytest.raises(ChoiceError, match="points shows where sampled attention reads"):
+        BatchSettings(Request(**asked), exports=("points",))
+    BatchSettings(Request(head=2, level=1), exports=("points", "overlay"))
+
+
 def test_layers_and_the_colour_map_in_use_are_said() -> None:
     drawing = DrawingOptions()
     assert BatchSettings(Request(layer=[5, 3, 5])).as_row()["request"]["layer"] == [3, 5]
@@ -119,7 +125,7 @@ def test_layers_and_the_colour_map_in_use_are_said() -> None:
 
 
 def test_wrong_settings_name_the_right_ones() -> None:
-    with pytest.raises(ChoiceError, match=r"no export 'svg'.*overlay, heatmap, pair, contour, arrays"):
+    with pytest.raises(ChoiceError, match=r"no export 'svg'.*overlay, heatmap, pair, contour, points, arrays"):
         BatchSettings(exports=("overlay", "svg"))
     with pytest.raises(ChoiceError, match="must be 'query'"):
         BatchSettings(per="folder")  # type: ignore[arg-type]

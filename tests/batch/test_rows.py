@@ -13,6 +13,7 @@ from detr_attnviz.detector import Detector
 from detr_attnviz.explanation import Explanation
 from detr_attnviz.methods.decompose import TERMS
 from detr_attnviz.methods.request import Request
+from tests.drawing.scenes import cross, sampled, terms
 from tests.tiny import drawn_picture
 
 
@@ -62,6 +63,28 @@ def test_layers_heads_and_quantity(detector: Detector, request_: Request, layer:
     assert (row["layer"], row["head"], row["quantity"]) == (layer, head, quantity)
     assert "term" not in row
     assert json.loads(json_line(row)) == row
+
+
+def test_a_row_of_sampled_attention_says_level_and_rest() -> None:
+    explanation = replace(sampled(2), level=1)
+    row = row_of(explanation, 1)
+    assert (row["level"], row["rest"], row["rest_where"]) == (1, explanation.rest[1], "outside the picture")
+    assert json.loads(json_line(row)) == row
+    text = text_of(explanation, 1)
+    assert (text["level"], text["rest"], text["rest_where"]) == ("1", str(explanation.rest[1]), "outside the picture")
+    assert "rest" not in text_of(explanation)
+
+
+def test_a_row_of_a_chosen_term_says_it() -> None:
+    row = row_of(replace(cross(1), term="spatial"), 0)
+    assert row["term"] == "spatial"
+    assert text_of(replace(cross(1), term="spatial"))["term"] == "spatial"
+    assert row_of(terms(1), 1)["term"] == "content · position"
+
+
+def test_rows_without_such_things_do_not_name_them() -> None:
+    assert not {"term", "level", "rest", "rest_where"} & (row_of(cross(1), 0).keys() | text_of(cross(1), 0).keys())
+    assert row_of(replace(cross(1), rest=(float("nan"),), rest_where="away"), 0)["rest"] is None
 
 
 def test_numbers_that_are_none_are_null(explanation: Explanation) -> None:

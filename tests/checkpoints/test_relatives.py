@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from detr_attnviz.checkpoints.naming import canonical
-from detr_attnviz.checkpoints.relatives import MODEL_TYPES, refuse_relative, relative_of
+from detr_attnviz.checkpoints.relatives import IN_TRANSFORMERS, MODEL_TYPES, refuse_relative, relative_of
 from detr_attnviz.errors import CheckpointError
 from tests.checkpoints.states import hugging_face_state, mask_head, notebook_state, official_state, prefixed
 
@@ -33,6 +33,14 @@ TELLING_KEYS = {
 def test_relative_is_named_by_its_keys(name: str) -> None:
     with pytest.raises(CheckpointError, match=rf"looks like {name}, not DETR.*inspect-weights"):
         canonical(dict.fromkeys(TELLING_KEYS[name], torch.zeros(1)))
+
+
+@pytest.mark.parametrize("name", TELLING_KEYS)
+def test_relative_that_transformers_has_is_asked_for_in_its_form(name: str) -> None:
+    with pytest.raises(CheckpointError) as caught:
+        canonical(dict.fromkeys(TELLING_KEYS[name], torch.zeros(1)))
+    is_told = f"expected {name} as a Hugging Face folder or by its name on the Hub" in str(caught.value)
+    assert is_told == (name in IN_TRANSFORMERS)
 
 
 def test_relative_is_named_even_when_most_keys_are_those_of_detr() -> None:

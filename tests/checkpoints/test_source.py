@@ -99,9 +99,12 @@ def test_default_is_the_environments_then_the_one_on_disk_then_the_demo(
     assert default_source() == ("mine.pth", "checkpoint mine.pth, from $ATTNVIZ_CHECKPOINT")
 
 
-def test_only_a_known_name_that_is_not_on_disk_needs_fetching(here: Path) -> None:
+def test_only_a_known_name_that_is_not_on_disk_or_one_of_the_hub_needs_fetching(here: Path) -> None:
     assert not needs_fetching("demo")
     assert not needs_fetching("none.pth")
+    assert not needs_fetching("folder/none.pth")
+    assert needs_fetching("owner/name")
+    assert not needs_fetching("./owner/name")
     assert needs_fetching("detr-r50")
     zoo.local_path("detr-r50").parent.mkdir(parents=True)
     zoo.local_path("detr-r50").touch()

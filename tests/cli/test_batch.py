@@ -149,7 +149,7 @@ def test_encoder_points(batch: Any, tmp_path: Path) -> None:
         (("--layer", "0,9"), "no layer 9"),
         (("--method", "magic"), "no method 'magic': methods are raw, rollout"),
         (("--method", "relevance", "--kind", "decoder-self"), "relevance explains kind cross, not decoder-self"),
-        (("--export", "svg"), "exports are overlay, heatmap, pair, contour, arrays"),
+        (("--export", "svg"), "exports are overlay, heatmap, pair, contour, points, arrays"),
         (("--label", "zebra"), "no class 'zebra'"),
         (("--kind", "decoder-self", "--export", "heatmap"), "heatmap (the matrix of all) with --per image"),
         (("--kind", "decoder-self", "--style", "pair", "--per", "image"), "choose overlay (boxes by weight)"),

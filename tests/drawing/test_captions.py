@@ -8,7 +8,8 @@ import pytest
 from numpy.typing import NDArray
 
 from detr_attnviz.drawing.captions import amount, caption, has_sign, maps_per_query, others, strongest, unit
-from tests.drawing.scenes import cross, decoder_self, encoder, terms, weights
+from detr_attnviz.explanation import Samples
+from tests.drawing.scenes import cross, decoder_self, encoder, sampled, sampled_encoder, terms, weights
 
 
 def plain(text: str) -> str:
@@ -170,3 +171,69 @@ def test_decoder_self_attention_has_no_sign_to_draw() -> None:
 
 def test_object_without_a_name_is_named_by_its_label() -> None:
     assert caption(cross(1, names=("\x00 ",)), 0).title == "class 0"
+
+
+def points_notes(weights: tuple[float, ...], places: list[tuple[float, float]], level: int | None = None) -> list[str]:
+    """Notes of style points for points on levels 0, 0 and 1 of a picture of 64 × 48."""
+    found = Samples(
+        np.array([places], dtype=np.float32),
+        np.array([weights], dtype=np.float32),
+        (0, 0, 1),
+        (8, 16),
+        np.zeros((1, 2), dtype=np.float32),
+    )
+    explanation = dataclasses.replace(cross(1), samples=found, level=level)
+    return [plain(note) for note in caption(explanation, 0, "points").notes[1:]]
+
+
+def test_points_say_the_heaviest_what_is_outside_and_the_levels() -> None:
+    inside, outside = (10.0, 10.0), (70.0, 10.0)
+    assert points_notes((0.5, 0.2, 0.3), [inside, inside, outside]) == [
+        "heaviest point 50 % of its attention, 30 % at points outside the picture",
+        "level 0 70 %, level 1 30 %",
+    ]
+    assert points_notes((0.5, 0.2, 0.3), [inside] * 3)[0] == "heaviest point 50 % of its attention"
+    assert points_notes((0.5, 0.2, 0.3), [outside] * 3)[0].startswith("no point is in the picture, 100 % at points out")
+
+
+def test_points_of_one_level_say_what_it_has() -> None:
+    assert points_notes((0.5, 0.2, 0.3), [(1.0, 1.0)] * 3, level=1) == [
+        "heaviest point 30 % of its attention",
+        "level 1 has 30 % of its attention",
+    ]
+
+
+def test_points_without_a_number_are_counted() -> None:
+    lost = points_notes((float("nan"), 0.2, 0.3), [(1.0, 1.0)] * 3)
+    assert lost[0] == "heaviest point 30 % of its attention, 1 point is NaN or infinite, not drawn"
+
+
+def test_maps_say_what_is_not_on_them_and_where_it_is() -> None:
+    explanation = dataclasses.replace(cross(2), rest=(0.031, 0.0), rest_where="on other tokens")
+    assert plain(caption(explanation, 0).notes[-1]).endswith("of its attention in one cell, 3.1 % on other tokens")
+    assert plain(caption(explanation, 1).notes[-1]).endswith("of its attention in one cell")
+    nothing = dataclasses.replace(cross(1), maps=np.zeros((1, 3, 4), dtype=np.float32), rest=(1.0,), rest_where="away")
+    assert plain(caption(nothing, 0).notes[-1]) == "the map is zero everywhere, 100 % away"
+
+
+@pytest.mark.parametrize("rest", [1e-9, float("nan"), -1e-8])
+def test_rounding_is_not_said_to_be_outside(rest: float) -> None:
+    explanation = dataclasses.replace(cross(1), rest=(rest,), rest_where="outside the picture")
+    assert "outside" not in caption(explanation, 0).notes[-1]
+
+
+@pytest.mark.parametrize("style", ["overlay", "heatmap", "pair", "contour"])
+def test_maps_of_one_level_say_what_it_has(style: str) -> None:
+    explanation = dataclasses.replace(sampled(1), level=1)
+    assert explanation.samples is not None
+    share = float(explanation.samples.weights[0][np.array(explanation.samples.levels) == 1].sum())
+    assert plain(caption(explanation, 0, style).notes[-1]) == (
+        f"level 1 has {plain(amount(explanation, share))} of its attention"
+    )
+    assert "level" not in " ".join(caption(sampled(1), 0, style).notes)
+
+
+def test_points_that_a_place_reads_are_its_own() -> None:
+    words = caption(sampled_encoder(), 0, "points")
+    assert words.title == "what (60, 70) attends to"
+    assert words.notes[0].startswith("heaviest point")

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from detr_attnviz.drawing.headings import heading
-from tests.drawing.scenes import cross, decoder_self, encoder, terms
+from tests.drawing.scenes import cross, decoder_self, encoder, sampled, sampled_encoder, terms
 
 
 def title_of(**changes: Any) -> str:
@@ -83,3 +83,23 @@ def test_encoder_in_the_middle_of_a_title_is_small() -> None:
 
 def test_terms_and_percent_are_explained() -> None:
     assert "first word: the query's side" in heading(terms())[2]
+
+
+def test_sampled_attention_is_said_with_its_points_and_levels() -> None:
+    title, details = heading(sampled())
+    assert title == "Sampled decoder cross-attention, layer 5, mean of heads"
+    assert "decoder.5.cross · 32 points per query on 4 levels · checkpoint" in details
+    assert heading(sampled_encoder())[0].startswith("Sampled encoder self-attention, layer 5")
+    assert "8 points per query on level 0 (stride 16)" in heading(sampled(strides=(16,)))[1]
+
+
+def test_a_chosen_level_is_said() -> None:
+    title, details = heading(dataclasses.replace(sampled(), level=2))
+    assert title.endswith("mean of heads, level 2")
+    assert "8 points per query on level 2 (stride 32)" in details
+
+
+def test_a_chosen_term_is_said_and_explained() -> None:
+    title, _, how = heading(dataclasses.replace(cross(), term="content"))
+    assert title == "Decoder cross-attention, layer 5, mean of heads, content term alone"
+    assert how == "softmax of the logits' content term, without the others"

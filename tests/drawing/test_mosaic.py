@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from detr_attnviz.drawing import mosaic
 from detr_attnviz.drawing.captions import Caption
+from detr_attnviz.drawing.legend import DotKey
 from detr_attnviz.drawing.text import clean
 from tests.drawing.scenes import AWKWARD_NAMES
 
@@ -118,3 +119,24 @@ def test_legend_of_lines_has_a_stroke_for_each() -> None:
     assert layout.bar is None
     assert [color for color, _ in layout.strokes] == [(255, 0, 0), (0, 255, 0)]
     assert {"25 %", "50 %", "inside"} <= {line.text for line in layout.lines}
+
+
+@pytest.mark.parametrize(("count", "longest"), [(1, 240), (1, 960), (4, 400), (9, 120)])
+def test_dots_of_a_legend_stand_on_the_sheet_beside_their_names(count: int, longest: int) -> None:
+    keys = tuple(DotKey((255, 0, 0), None, f"level {level} · stride {8 << level}") for level in range(5))
+    sizes = tuple(DotKey((0, 255, 0), radius, f"{radius:.0%}") for radius in (0.05, 0.02, 0.001))
+    legend = mosaic.Legend(words="of its attention " * 6, dots=(keys, sizes))
+    captions = [Caption("a")] * count
+    layout = mosaic.plan(captions, ["t"], legend, lambda px: (px, px * 3 // 4), longest, 4000)
+    assert len(layout.dots) == 8
+    round_ones = [
+        (dot.x - dot.radius, dot.y - dot.radius, dot.x + dot.radius, dot.y + dot.radius) for dot in layout.dots
+    ]
+    texts = [line.rect for line in layout.lines]
+    pictures = [(x, y, x + layout.picture_size[0], y + layout.picture_size[1]) for x, y in layout.corners]
+    assert all(is_inside(place, (0, 0, *layout.size)) for place in [*round_ones, *texts])
+    assert not any(overlap(*two) for two in itertools.combinations([*round_ones, *texts, *pictures], 2))
+    for dot, key in zip(layout.dots, [*keys, *sizes], strict=True):
+        name = next(line for line in layout.lines if line.text == key.name)
+        assert 0 < name.rect[0] - dot.x - dot.radius < 20
+        assert name.rect[1] - 3 < dot.y < name.rect[3] + 3

@@ -12,7 +12,7 @@ from detr_attnviz.errors import ChoiceError
 @pytest.mark.parametrize(
     ("option", "value", "words"),
     [
-        ("style", "heat", "style 'heat' does not exist: choose one of overlay, heatmap, pair, contour"),
+        ("style", "heat", "style 'heat' does not exist: choose one of overlay, heatmap, pair, contour, points"),
         ("scale", "all", "scale 'all' does not exist: choose one of each, shared"),
         ("smooth", "cubic", "choose one of bicubic, bilinear, nearest"),
         ("contours_of", "area", "choose one of mass, peak"),

@@ -12,10 +12,11 @@ from detr_attnviz.drawing import mosaic, overlay
 from detr_attnviz.drawing.colormap import table
 from detr_attnviz.drawing.options import DrawingOptions
 from detr_attnviz.drawing.png import png_bytes
+from detr_attnviz.drawing.points import largest_radius
 from detr_attnviz.drawing.render import render
 from detr_attnviz.errors import ChoiceError
 from detr_attnviz.explanation import Explanation
-from tests.drawing.scenes import AWKWARD_NAMES, cross, decoder_self, encoder, photo, terms
+from tests.drawing.scenes import AWKWARD_NAMES, cross, decoder_self, encoder, photo, sampled, sampled_encoder, terms
 
 PEAK = Image.new("L", (1, 1), 255)
 STYLES = ["overlay", "heatmap", "pair", "contour"]
@@ -183,7 +184,7 @@ def test_matrix_with_nan_is_hatched_and_said(monkeypatch: pytest.MonkeyPatch) ->
     assert "13 hatched cells hold no number (NaN)" in words
 
 
-@pytest.mark.parametrize("style", ["pair", "contour"])
+@pytest.mark.parametrize("style", ["pair", "contour", "points"])
 def test_decoder_self_has_no_such_form(style: str) -> None:
     with pytest.raises(ChoiceError, match=r"decoder self-attention.*overlay.*heatmap"):
         render(decoder_self(), style=style)
@@ -241,3 +242,41 @@ def test_matrix_of_what_is_written_does_not_speak_of_attention(monkeypatch: pyte
     words = words_of(layout_of(monkeypatch, explanation, style="heatmap"))
     assert "the queries that they take from" in words
     assert "length of what is written" in words
+
+
+@pytest.mark.parametrize("style", [*STYLES, "points"])
+@pytest.mark.parametrize("explanation", [sampled(3), sampled_encoder()], ids=["cross", "encoder"])
+def test_every_style_of_sampled_attention(
+    explanation: Explanation, style: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = words_of(layout_of(monkeypatch, explanation, style=style))
+    assert "Sampled" in words
+    assert words.count("outside the picture") >= 1
+    assert png_bytes(render(explanation, style=style)) == png_bytes(render(explanation, style=style))
+
+
+@pytest.mark.parametrize("size", [(1, 1), (32, 24), (10, 2000), (2000, 10), (640, 480)])
+def test_any_picture_size_gives_a_sheet_of_points(size: tuple[int, int]) -> None:
+    sheet = render(sampled(2, photo(*size)), style="points")
+    assert 150 <= min(sheet.size) <= max(sheet.size) <= 4000
+
+
+def test_points_of_maps_without_samples_are_told() -> None:
+    with pytest.raises(ChoiceError, match=r"style points has no samples to draw for decoder\.5\.cross"):
+        render(cross(2), style="points")
+
+
+def test_legend_of_points_says_levels_sizes_and_the_cross(monkeypatch: pytest.MonkeyPatch) -> None:
+    layout = layout_of(monkeypatch, sampled(2), style="points")
+    words = words_of(layout)
+    assert "level 0 · stride 8 level 1 · stride 16 level 2 · stride 32 level 3 · stride 64" in words
+    assert words.endswith("the panel's heaviest point 1/4 1/16 of it · × reference point")
+    assert layout.bar is None
+    assert len(layout.dots) == 4 + 3
+
+
+def test_dots_of_the_legend_are_as_large_as_those_of_the_panels(monkeypatch: pytest.MonkeyPatch) -> None:
+    for options in ({}, {"panel_px": 240}, {"sheet_px": 700}):
+        layout = layout_of(monkeypatch, sampled(2), style="points", **options)
+        side = (layout.picture_size[0] * layout.picture_size[1]) ** 0.5
+        assert layout.dots[4].radius == pytest.approx(side * largest_radius(32))

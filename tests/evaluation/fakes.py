@@ -15,6 +15,7 @@ from detr_attnviz.evaluation.curves import Disturbances
 from detr_attnviz.evaluation.results import PLACES, Evaluation, MapResult, PictureResult, QueryResult
 from detr_attnviz.evaluation.settings import BASELINES, DIRECTIONS, QUANTITIES, EvaluationSettings
 from detr_attnviz.families.base import Origin, Prediction, Prepared
+from detr_attnviz.families.scores import softmax_scores
 from detr_attnviz.grid import Grid
 from detr_attnviz.models.fuse import Precision
 from detr_attnviz.sites import AttentionSite
@@ -29,6 +30,7 @@ class PixelFamily:
     """
 
     holds_still = True
+    threshold = 0.7
     takes_batches = True
     origin = Origin("pixels")
     class_names: tuple[str, ...] = ("nothing", "light")
@@ -63,6 +65,9 @@ class PixelFamily:
     def resumed(self, inputs: Mapping[str, Tensor], projected: Tensor) -> Mapping[str, Tensor]:
         return inputs
 
+    def scores(self, logits: Tensor) -> Tensor:
+        return softmax_scores(logits)
+
     def detections(self, prediction: Prediction, grid: Grid) -> tuple[Detection, ...]:
         count = prediction.logits.shape[1]
         return tuple(Detection(query, 0.9, 1, "light", (0.0, 0.0, 4.0, 4.0)) for query in range(count))
@@ -83,7 +88,7 @@ def disturbances_of(image: Image.Image, queries: Sequence[int]) -> tuple[Disturb
     prepared = family.prepare(image)
     whole = family.forward(prepared.inputs)
     detections = family.detections(whole, prepared.grid)
-    targets = Targets(tuple(detections[query] for query in queries), whole.boxes[0, list(queries)])
+    targets = Targets(tuple(detections[query] for query in queries), whole.boxes[0, list(queries)], family.scores)
     family.batches.clear()
     return Disturbances(Detector(family), prepared, targets, targets.answers(whole)[0]), family
 

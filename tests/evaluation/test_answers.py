@@ -7,12 +7,13 @@ import torch
 from detr_attnviz.detections import Detection
 from detr_attnviz.evaluation.answers import Targets, overlap
 from detr_attnviz.families.base import Prediction
+from detr_attnviz.families.scores import softmax_scores
 
 
 def test_answers_of_two_pictures() -> None:
     box = (0.0, 0.0, 1.0, 1.0)
     undisturbed = torch.tensor([[0.5, 0.5, 0.2, 0.2]])
-    targets = Targets((Detection(1, 0.9, 0, "cat", box),), undisturbed)
+    targets = Targets((Detection(1, 0.9, 0, "cat", box),), undisturbed, softmax_scores)
     logits = torch.tensor([[[9.0, 9, 9], [1, 2, 3]], [[9, 9, 9], [0, 0, 0]]])
     boxes = torch.tensor([[[0.1, 0.1, 0.1, 0.1], [0.5, 0.5, 0.2, 0.2]], [[0.1, 0.1, 0.1, 0.1], [0.6, 0.5, 0.2, 0.2]]])
     answers = targets.answers(Prediction(logits, boxes))

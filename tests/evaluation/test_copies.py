@@ -77,7 +77,9 @@ def test_silencing_all_heads_leaves_the_bias_of_attention() -> None:
 
 def test_attention_of_another_class_is_told_in_words() -> None:
     site = AttentionSite("decoder.0.cross", "decoder-cross", 0, nn.Linear(2, 2))
-    with pytest.raises(CaptureError, match="decoder.0.cross is no nn.MultiheadAttention.*--heads none"):
+    with pytest.raises(
+        CaptureError, match="decoder.0.cross joins its heads by no projection called out_proj.*--heads none"
+    ):
         heads_of(site)
 
 

@@ -57,3 +57,9 @@ def test_cells_cover_the_pixels_of_their_stride_and_are_cut_at_the_edge() -> Non
 def test_what_a_model_drops_goes_with_the_last_cell() -> None:
     grid = Grid(rows=1, cols=2, stride_px=2, height_px=2, width_px=5, input_height_px=2, input_width_px=5)
     assert in_pixels(np.array([[[False, True]]]), grid, CPU)[0, 0].int().tolist() == [0, 0, 1, 1, 1]
+
+
+def test_padding_is_never_removed() -> None:
+    grid = Grid(1, 2, 2, height_px=2, width_px=4, input_height_px=2, input_width_px=4, canvas_px=(3, 6))
+    kept = in_pixels(np.array([[[False, True]]]), grid, CPU)[0]
+    assert kept.int().tolist() == [[0, 0, 1, 1, 1, 1], [0, 0, 1, 1, 1, 1], [1, 1, 1, 1, 1, 1]]

@@ -4,10 +4,11 @@ import json
 
 import pytest
 
+from detr_attnviz.detector import Detector
 from detr_attnviz.errors import ChoiceError
 from detr_attnviz.evaluation.choice import MethodChoice, parse_methods
 from detr_attnviz.evaluation.settings import EvaluationSettings
-from detr_attnviz.methods.select import THRESHOLD
+from tests.evaluation.fakes import PixelFamily
 
 
 def test_the_whole_and_the_empty_picture_are_always_among_the_shares() -> None:
@@ -48,5 +49,7 @@ def test_as_plain_data() -> None:
     assert json.loads(json.dumps(row)) == row
 
 
-def test_threshold_is_the_one_that_select_has() -> None:
-    assert EvaluationSettings().threshold == THRESHOLD
+def test_threshold_is_the_detectors_unless_it_is_given() -> None:
+    detector = Detector(PixelFamily())
+    assert EvaluationSettings().settled(detector).threshold == PixelFamily.threshold
+    assert EvaluationSettings(threshold=0.2).settled(detector).threshold == 0.2

@@ -6,8 +6,9 @@ from torch.testing import assert_close
 from torchvision.transforms import functional as vision
 
 from detr_attnviz.errors import ChoiceError
-from detr_attnviz.families.base import Prediction, Resize
-from detr_attnviz.families.native import grid_of, normalised, resized_rule, softmax_detections
+from detr_attnviz.families.base import Resize
+from detr_attnviz.families.native import grid_of, normalised, resized_rule
+from detr_attnviz.families.scores import detections_of, softmax_scores
 from detr_attnviz.grid import Grid
 from tests.tiny import drawn_picture, tiny_detector
 
@@ -69,7 +70,7 @@ def test_detections_by_hand() -> None:
     logits = torch.tensor([[[0.0, 2.0, 1.0], [1.0, 0.0, 9.0]]])  # two classes, then no-object
     boxes = torch.tensor([[[0.5, 0.5, 0.5, 0.2], [0.1, 0.1, 0.4, 0.4]]])
     grid = Grid(1, 1, 32, height_px=100, width_px=200, input_height_px=32, input_width_px=64)
-    first, second = softmax_detections(Prediction(logits, boxes), grid, ("cat",))
+    first, second = detections_of(softmax_scores(logits[0]), boxes[0], grid, ("cat",))
     e = torch.tensor([0.0, 2.0, 1.0]).exp()
     assert first.score == pytest.approx(float(e[1] / e.sum()))
     assert (first.index, first.label, first.name) == (0, 1, "class 1")

@@ -40,7 +40,7 @@ def plain() -> Trace:
 
 def logits_of(trace: Trace, site: str) -> Tensor:
     """``[heads queries tokens]`` before the softmax."""
-    call = trace.records[site].call
+    call = trace.records.dense(site).call
     return call.scale * (call.query @ call.key.mT)[0]
 
 

@@ -68,25 +68,29 @@ def test_unknown_query_names_the_range(trace: Trace) -> None:
 
 def test_request_says_when_nothing_was_sure(trace: Trace) -> None:
     unsure = Request(threshold=0.95)
-    assert unsure.remark(unsure.answer(trace)) == (
+    assert unsure.settled(trace.detector).remark(unsure.answer(trace)) == (
         "no detection reaches the threshold 0.95: showing the 3 best instead"
     )
     assert "3 best instead" in unsure.answer(trace).provenance["note"]
     sure = Request()
-    assert sure.remark(sure.answer(trace)) == ""
+    assert sure.settled(trace.detector).remark(sure.answer(trace)) == ""
     named = Request(queries=(5,))
     assert named.queries_of(trace) == (5,)
-    assert named.remark(named.answer(trace)) == ""
+    assert named.settled(trace.detector).remark(named.answer(trace)) == ""
 
 
 def test_request_without_any_object(trace: Trace) -> None:
     nothing = Request(labels=("cow",))
-    assert nothing.remark(nothing.answer(trace)).startswith("no detection of cow to show: lower --threshold (0.7)")
+    assert (
+        nothing.settled(trace.detector)
+        .remark(nothing.answer(trace))
+        .startswith("no detection of cow to show: lower --threshold (0.7)")
+    )
 
 
 def test_request_names_the_labels_it_was_unsure_of(trace: Trace) -> None:
     birds = Request(labels=("bird",))
-    assert birds.remark(birds.answer(trace)) == (
+    assert birds.settled(trace.detector).remark(birds.answer(trace)) == (
         "no detection of bird reaches the threshold 0.7: showing the 1 best instead"
     )
 
@@ -100,4 +104,4 @@ def test_request_refuses_what_no_model_could_answer() -> None:
 
 def test_request_of_several_maps_a_query_counts_queries(trace: Trace) -> None:
     unsure = Request(method="decompose", threshold=0.95)
-    assert "showing the 3 best instead" in unsure.remark(unsure.answer(trace))
+    assert "showing the 3 best instead" in unsure.settled(trace.detector).remark(unsure.answer(trace))

@@ -1,6 +1,7 @@
 """Asking a record: chosen queries, heads and columns."""
 
 import copy
+import math
 import sys
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -24,7 +25,7 @@ def masked_record() -> DenseRecord:
     query, key = torch.randn(4, 2, 12), torch.randn(7, 2, 12)
     with torch.no_grad(), capture(module) as records:
         module(query, key, key, attn_mask=torch.randn(6, 4, 7))
-    return records["MultiheadAttention"]
+    return records.dense("MultiheadAttention")
 
 
 def test_sizes(masked_record: DenseRecord) -> None:
@@ -156,3 +157,82 @@ def fresh(record: DenseRecord) -> DenseRecord:
     again = copy.copy(record)
     again.__dict__.pop("call", None)
     return again
+
+
+class Split(nn.Module):
+    """Two heads of four dimensions, of which the first two are content and the others space; the last token is hidden
+    from maps.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(5)
+        self.query, self.key = nn.Linear(8, 8), nn.Linear(8, 8)
+
+    def forward(self, x: Tensor, memory: Tensor) -> Tensor:
+        return x + memory.mean(1, keepdim=True)
+
+
+def read_split(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> AttentionCall:
+    assert isinstance(module, Split)
+    query, key = (
+        linear(x).unflatten(-1, (2, 4)).transpose(1, 2)
+        for linear, x in zip((module.query, module.key), args, strict=True)
+    )
+    terms = {"content": slice(0, 2), "spatial": slice(2, 4)}
+    mask = torch.zeros(1, 1, 1, key.shape[2])
+    mask[..., 0] = -math.inf
+    return AttentionCall(query, key, 0.5, mask, value=key, shown=slice(0, -1), terms=terms)
+
+
+@pytest.fixture
+def split_record() -> DenseRecord:
+    module = Split()
+    with capture(module, readers={Split: read_split}) as records:
+        module(torch.randn(2, 3, 8), torch.randn(2, 6, 8))
+    return records.dense("Split")
+
+
+def test_terms_of_the_logits_add_up_to_them(split_record: DenseRecord) -> None:
+    assert split_record.terms == ("content", "spatial")
+    parts = [split_record.logits(term=term) for term in split_record.terms]
+    torch.testing.assert_close(parts[0] + parts[1], split_record.logits())
+    assert not torch.allclose(parts[0], parts[1])
+
+
+def test_a_terms_map_is_the_softmax_of_that_term_alone(split_record: DenseRecord) -> None:
+    call = split_record.call
+    for term, dims in (("content", slice(0, 2)), ("spatial", slice(2, 4))):
+        logits = 0.5 * call.query[..., dims] @ call.key[..., dims].mT
+        logits[..., 0] = -math.inf
+        torch.testing.assert_close(split_record.map(term=term), logits.softmax(-1)[..., :-1])
+        torch.testing.assert_close(
+            split_record.columns([2], term=term), split_record.map(term=term)[..., [2]], rtol=0, atol=0
+        )
+
+
+def test_tokens_that_are_not_shown_keep_their_part_of_the_softmax(split_record: DenseRecord) -> None:
+    assert (split_record.tokens, split_record.call.key.shape[2]) == (5, 6)
+    logits = split_record.call.query @ split_record.call.key.mT * 0.5
+    logits[..., 0] = -math.inf
+    torch.testing.assert_close(split_record.map(), logits.softmax(-1)[..., :-1])
+    assert (split_record.map().sum(-1) < 1).all()
+    assert split_record.is_seen is not None
+    assert split_record.is_seen.flatten().tolist() == [False, True, True, True, True]
+    with pytest.raises(ChoiceError, match="no token 5"):
+        split_record.columns(5)
+
+
+def test_a_picture_of_the_batch_keeps_terms_and_what_is_shown(split_record: DenseRecord) -> None:
+    alone = split_record.picture(1)
+    for term in ("", "spatial"):
+        torch.testing.assert_close(alone.map(term=term), split_record.map(term=term)[[1]])
+    assert alone.tokens == 5
+
+
+@pytest.mark.parametrize("name", ["position", "Content"])
+def test_a_term_that_is_not_there_is_named(split_record: DenseRecord, masked_record: DenseRecord, name: str) -> None:
+    with pytest.raises(ChoiceError, match=f"no term '{name}': terms here are content, spatial"):
+        split_record.map(term=name)
+    with pytest.raises(ChoiceError, match=f"no term '{name}': its logits are of one piece"):
+        masked_record.logits(term=name)

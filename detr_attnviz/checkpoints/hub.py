@@ -1,0 +1,85 @@
+"""Fetches models from the Hugging Face Hub by ``owner/name``, into the cache that its own package keeps."""
+
+import os
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from detr_attnviz.errors import DownloadError, MissingExtraError
+
+_NAME = re.compile(r"[\w.-]+/[\w.-]+")
+_SUFFIXES = (".pth", ".pt", ".bin", ".safetensors", ".ckpt", ".pkl", ".json")
+_WEIGHTS = (".safetensors", ".bin")
+_BESIDE = (".json", ".txt")
+
+
+def is_hub_name(name: str) -> bool:
+    """Whether ``name`` may be an ``owner/name`` of the Hub: nothing in its way on disk, and no file by its ending."""
+    if not _NAME.fullmatch(name) or name.endswith(_SUFFIXES):
+        return False
+    owner = name.partition("/")[0]
+    return owner not in (".", "..") and not Path(name).exists() and not Path(owner).is_dir()
+
+
+def cached_folder(name: str) -> Path | None:
+    """Where a model that was fetched before lies, or None; no network is used."""
+    if not is_hub_name(name):
+        return None
+    try:
+        from huggingface_hub import try_to_load_from_cache
+    except ImportError:
+        return None
+    found = try_to_load_from_cache(name, "config.json")
+    return Path(found).parent if isinstance(found, str) else None
+
+
+def fetched_folder(name: str) -> Path:
+    """Where the model lies once its newest version is on disk; without a connection, the version fetched before.
+
+    A cut download is continued by the next call. The Hub's package shows its own progress.
+
+    Raises:
+        DownloadError: no such model, no right to it, no connection, or cut off.
+        MissingExtraError: the Hub's package is not installed.
+    """
+    try:
+        from huggingface_hub import HfApi, snapshot_download
+        from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
+    except ImportError:
+        raise MissingExtraError(f"{name}: no such file or folder; a model of the Hugging Face Hub", "hf") from None
+    try:
+        mirror = os.environ.get("HF_ENDPOINT")  # else it would count only before the package is first imported
+        files = _wanted(entry.rfilename for entry in HfApi(mirror).model_info(name).siblings or ())
+        return Path(snapshot_download(name, allow_patterns=files, endpoint=mirror))
+    except GatedRepoError as error:
+        raise DownloadError(
+            f"{name}: its owner gives it to those who ask: ask on its page of the Hub, then log in (hf auth login)"
+        ) from error
+    except RepositoryNotFoundError as error:
+        raise DownloadError(
+            f"{name}: no such file or folder, and no such model on the Hugging Face Hub, or a private one: check the "
+            "name, or log in (hf auth login)"
+        ) from error
+    except Exception as error:  # whatever the Hub's package reaches the network by
+        if (folder := cached_folder(name)) is not None and not _is_cut(folder):
+            return folder
+        raise DownloadError(
+            f"{name}: not on disk, and could not be fetched whole from the Hugging Face Hub ({_reason(error)}); check "
+            "the network, then run the same command again, which continues where it was cut"
+        ) from error
+
+
+def _wanted(files: Iterable[str]) -> list[str]:
+    """What a model is read from: one set of weights in the main folder, and the small files beside it."""
+    here = [name for name in files if "/" not in name]
+    weights = next((kind for kind in _WEIGHTS if any(name.endswith(kind) for name in here)), _WEIGHTS[0])
+    return [name for name in here if name.endswith((weights, *_BESIDE))]
+
+
+def _is_cut(folder: Path) -> bool:
+    return not any(path.suffix in _WEIGHTS for path in folder.iterdir())
+
+
+def _reason(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

@@ -1,0 +1,1 @@
+"""Checkpoints of the relatives' original repositories → a transformers configuration and its tensors."""

@@ -1,0 +1,165 @@
+"""Lets transformers make a model of a configuration, and loads it strictly with tensors that were read here.
+
+Nothing is fetched, no backbone either, and no code comes from where the tensors are.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib.metadata import version
+from importlib.util import find_spec
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from detr_attnviz.checkpoints.saved import quoted
+from detr_attnviz.errors import CheckpointError, CheckpointKeysError, MissingExtraError
+from detr_attnviz.families.hf_processing import first_line
+from detr_attnviz.families.hf_table import KNOWN, Known
+
+_NOT_OURS = frozenset({"auto_map", "dtype", "torch_dtype", "output_attentions", "output_hidden_states", "return_dict"})
+"""Entries of a ``config.json`` that change how a model is run, not what it is."""
+
+
+def known_of(model_type: object, source: str) -> Known:
+    """What is known of a family.
+
+    Raises: CheckpointError for another model, listing those that are known.
+    """
+    if isinstance(model_type, str) and model_type in KNOWN:
+        return KNOWN[model_type]
+    raise CheckpointError(
+        f"{source}: {quoted('model_type', model_type)} in its configuration is no DETR that is known here; known are "
+        f"{', '.join(KNOWN)}; attnviz inspect-weights shows the attention weights of many other models"
+    )
+
+
+def built(config: Mapping[str, object], tensors: Mapping[str, Tensor], source: str) -> nn.Module:
+    """The object detector that ``config`` describes, with ``tensors``, in float32 and ``eval()``.
+
+    Raises:
+        MissingExtraError: transformers is not installed.
+        CheckpointError: it is too old, or rejects the configuration.
+        CheckpointKeysError: tensors are missing, left over, or of another shape.
+    """
+    known = known_of(config.get("model_type"), source)
+    kind, made = _configuration(config, known, source)
+    with quiet(), _rejections(source):
+        model, found = kind.from_pretrained(
+            None,
+            config=made,
+            state_dict=dict(tensors),
+            dtype=torch.float32,
+            ignore_mismatched_sizes=True,  # else the first one raises, and the others stay unknown
+            output_loading_info=True,
+        )
+    missing = {key for key in found["missing_keys"] if not key.endswith("num_batches_tracked")}
+    unexpected = {key for key in found["unexpected_keys"] if not key.endswith("num_batches_tracked")}
+    wrong = {key if isinstance(key, str) else key[0] for key in found["mismatched_keys"]}
+    if missing or unexpected or wrong:
+        raise CheckpointKeysError(source, missing=missing - wrong, unexpected=unexpected, wrong_shape=wrong)
+    made_model: nn.Module = model.eval()
+    return made_model
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """transformers' reports and progress bars rest: what they would say is raised or noted here."""
+    from transformers.utils import logging
+
+    verbosity, has_bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if has_bars:
+            logging.enable_progress_bar()
+
+
+def _configuration(config: Mapping[str, object], known: Known, source: str) -> tuple[Any, Any]:
+    """The model's class and its configuration."""
+    if find_spec("transformers") is None:
+        raise MissingExtraError(f"{source}: {known.title}", "hf")
+    _check_version(known, source)
+    from transformers.models.auto import configuration_auto, modeling_auto
+
+    model_type = str(config["model_type"])
+    kinds = (
+        modeling_auto.MODEL_FOR_ZERO_SHOT_OBJECT_DETECTION_MAPPING
+        if known.needs_text
+        else modeling_auto.MODEL_FOR_OBJECT_DETECTION_MAPPING
+    )
+    with quiet(), _rejections(source):
+        made = configuration_auto.CONFIG_MAPPING[model_type].from_dict(_settings(config, source))
+        _need_timm(getattr(made, "backbone_config", None), source)
+        return kinds[type(made)], made
+
+
+@contextmanager
+def _rejections(source: str) -> Iterator[None]:
+    """Puts what transformers finds wrong into one line; its own error stays attached as the cause."""
+    try:
+        yield
+    except CheckpointError:
+        raise
+    except Exception as error:
+        raise CheckpointError(
+            f"{source}: transformers cannot make a model of its config.json ({first_line(error)}); correct it there"
+        ) from error
+
+
+def _settings(config: Mapping[str, object], source: str) -> dict[str, Any]:
+    """A configuration that names what the model is, and nothing to be fetched."""
+    settings = {name: value for name, value in config.items() if name not in _NOT_OURS}
+    settings.pop("preprocessor_config", None)
+    if settings.get("quantization_config"):
+        raise CheckpointError(f"{source}: quantized weights cannot be read here; take the model that they were made of")
+    settings["auxiliary_loss"] = False  # with it DETR's decoder gives its next layer what was meant for the loss
+    settings["use_pretrained_backbone"] = False
+    _name_backbone(settings, source)
+    return settings
+
+
+def _name_backbone(settings: dict[str, Any], source: str) -> None:
+    """Writes out what ``backbone`` and its options say: with options, transformers would ask the Hub about the name."""
+    options = settings.pop("backbone_kwargs", None) or {}
+    name = settings.get("backbone")
+    if settings.get("backbone_config"):
+        settings["backbone"] = None
+        return
+    if name is not None and settings.get("use_timm_backbone") is False:
+        raise CheckpointError(
+            f"{source}: its backbone is another model, {name}, whose configuration is not there; save the model again "
+            "with a newer transformers, which writes a backbone_config"
+        )
+    if "output_stride" in options:
+        settings["dilation"] = options["output_stride"] == 16
+    if "out_indices" in options:
+        settings["backbone_config"] = {
+            "model_type": "timm_backbone",
+            "backbone": name or "resnet50",
+            "num_channels": options.get("in_chans", settings.get("num_channels", 3)),
+            "features_only": True,
+            "out_indices": options["out_indices"],
+            "output_stride": options.get("output_stride", 16 if settings.get("dilation") else None),
+        }
+
+
+def _need_timm(backbone: Any, source: str) -> None:
+    if getattr(backbone, "model_type", None) == "timm_backbone" and find_spec("timm") is None:
+        raise CheckpointError(f"{source}: its backbone comes from timm, which is not installed: pip install timm")
+
+
+def _check_version(known: Known, source: str) -> None:
+    found = version("transformers")
+    if _numbers(found) < _numbers(known.since):
+        raise CheckpointError(
+            f"{source}: {known.title} needs transformers {known.since} or newer; found {found}: "
+            f'pip install "transformers>={known.since}"'
+        )
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in text.split(".")[:2] if part.isdecimal())

@@ -1,0 +1,124 @@
+"""Models of the Hugging Face Hub by name, from a Hub on this machine."""
+
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from detr_attnviz.checkpoints.hub import cached_folder, fetched_folder, is_hub_name
+from detr_attnviz.checkpoints.inspection import inspect
+from detr_attnviz.checkpoints.source import locate, needs_fetching
+from detr_attnviz.errors import CheckpointError, DownloadError, MissingExtraError
+from detr_attnviz.families.hf_family import HFFamily
+from detr_attnviz.families.open import open_family
+from tests.hf.hub_server import Hub, serving
+from tests.hf.saved import save_folder
+
+constants = pytest.importorskip("huggingface_hub.constants", reason="huggingface_hub is not installed")
+
+NAME = "somebody/tiny-conditional-detr"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = save_folder("conditional_detr", tmp_path_factory.mktemp("model"))
+    (folder / "onnx").mkdir()
+    (folder / "onnx" / "model.safetensors").write_bytes(b"another form of the same")
+    (folder / "pytorch_model.bin").write_bytes(b"the same weights once more")
+    (folder / "README.md").write_text("what it is")
+    return folder
+
+
+@pytest.fixture
+def hub(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    """A Hub, an empty cache, and a current folder with nothing in it."""
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    hub = Hub(NAME, folder)
+    with serving(hub) as address:
+        monkeypatch.setenv("HF_ENDPOINT", address)
+        monkeypatch.setattr(time, "sleep", lambda seconds: None)  # between the package's own retries
+        yield hub
+
+
+def test_a_name_of_the_hub_is_fetched_and_opened(hub: Hub, folder: Path) -> None:
+    family = open_family(NAME)
+    assert isinstance(family, HFFamily)
+    assert family.origin.name == NAME
+    assert family.origin.sha256 == open_family(folder / "model.safetensors").origin.sha256
+    assert sorted(hub.fetched) == ["config.json", "model.safetensors", "preprocessor_config.json"]
+
+
+def test_a_model_that_is_on_disk_is_not_sent_again_and_serves_without_a_connection(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = fetched_folder(NAME)
+    sent = len(hub.fetched)
+    assert fetched_folder(NAME) == first
+    assert len(hub.fetched) == sent
+    hub.status = 503
+    assert fetched_folder(NAME) == first == cached_folder(NAME)
+    assert inspect(NAME).rows
+
+
+@pytest.mark.usefixtures("hub")
+def test_what_was_not_fetched_is_not_inspected() -> None:
+    with pytest.raises(CheckpointError, match=rf"nor fetched from the Hugging Face Hub: hf download {NAME}"):
+        locate(NAME, may_fetch=False)
+    assert needs_fetching(NAME)
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "message"),
+    [
+        (404, "RepoNotFound", r"no such file or folder, and no such model.*check the name, or log in"),
+        (403, "GatedRepo", r"to those who ask: ask on its page of the Hub, then log in"),
+        (503, "", r"not on disk, and could not be fetched whole.*check the network"),
+    ],
+)
+def test_what_the_hub_refuses(hub: Hub, status: int, code: str, message: str) -> None:
+    hub.status, hub.code = status, code
+    with pytest.raises(DownloadError, match=message):
+        open_family(NAME)
+
+
+def test_a_cut_transfer_says_so_and_the_next_call_fetches_the_rest(hub: Hub) -> None:
+    hub.cut_after = 5000
+    with pytest.raises(DownloadError, match=r"could not be fetched whole.*run the same command again"):
+        open_family(NAME)
+    hub.cut_after = None
+    assert isinstance(open_family(NAME), HFFamily)
+
+
+def test_pickled_weights_are_taken_where_there_are_no_others(hub: Hub, tmp_path: Path) -> None:
+    folder = save_folder("conditional_detr", tmp_path / "older")
+    torch.save({"a": torch.zeros(1)}, folder / "pytorch_model.bin")
+    (folder / "model.safetensors").unlink()
+    hub.folder = folder
+    assert (fetched_folder(NAME) / "pytorch_model.bin").is_file()
+
+
+@pytest.mark.parametrize("name", ["a/b.pth", "a/b/c", "a", "./a", "../a", "~a/b", "a/b.safetensors", "a b/c", ""])
+def test_what_is_no_name_of_the_hub(name: str) -> None:
+    assert not is_hub_name(name)
+
+
+def test_what_lies_in_the_current_folder_is_that(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert is_hub_name("owner/name")
+    (tmp_path / "owner").mkdir()
+    assert not is_hub_name("owner/name")
+    with pytest.raises(CheckpointError, match="no such file or folder"):
+        locate("owner/name")
+
+
+def test_without_the_hubs_package_the_extra_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    with pytest.raises(MissingExtraError, match=r'no such file or folder.*pip install "detr-attnviz\[hf\]"'):
+        locate("owner/name")
+    assert cached_folder("owner/name") is None
