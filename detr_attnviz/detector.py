@@ -29,7 +29,7 @@ def load(
     nheads: int | None = None,
     dilation: bool | None = None,
     classes: ClassNames | None = None,
-    weights: Weights = "model",
+    weights: Weights = "auto",
     precision: Precision = "fp32",
     text: str | None = None,
     preprocess: Preprocess | None = None,
@@ -42,8 +42,8 @@ def load(
 
     Without ``source``: ``$ATTNVIZ_CHECKPOINT``, else detr-r50 if it is on disk, else the demo weights.
     ``nheads`` and ``dilation`` say what no tensor tells; ``classes`` names the classes (a sequence, id → name,
-    a text file or a COCO-style JSON). ``weights`` is "model", or "ema" for the averaged ones of a training
-    checkpoint. ``device`` is "auto", "cpu", "cuda", "cuda:1", "mps"; a built module stays where it is on "auto".
+    a text file or a COCO-style JSON). ``weights`` is "model", "ema" for the averaged ones of a training checkpoint, or
+    "auto": those that the model's own repository evaluates. ``device`` is "auto", "cpu", "cuda", "cuda:1", "mps"; a built module stays where it is on "auto".
     ``precision`` "fp32" is exact up to rounding; "official" keeps the official order of operations, for its very
     digits; "bf16" and "fp16" are what the backbone's convolutions compute in, while the transformer, and so attention
     itself, stays in float32. ``text`` is what Grounding DINO is to look for: "a cat. a remote control.".

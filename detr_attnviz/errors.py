@@ -32,7 +32,8 @@ class UnsafeCheckpointError(CheckpointError):
 class CheckpointKeysError(CheckpointError):
     """Tensors that do not fit the architecture.
 
-    ``missing``, ``unexpected`` and ``wrong_shape`` list every one, sorted; the message names the first of each.
+    ``missing``, ``unexpected`` and ``wrong_shape`` list every one, sorted; the message names the first of each, and
+    ``model`` as what they should fit.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class CheckpointKeysError(CheckpointError):
         missing: Iterable[str] = (),
         unexpected: Iterable[str] = (),
         wrong_shape: Iterable[str] = (),
+        model: str = "a DETR",
     ) -> None:
         self.missing = tuple(sorted(missing))
         self.unexpected = tuple(sorted(unexpected))
@@ -55,7 +57,7 @@ class CheckpointKeysError(CheckpointError):
             )
             if keys
         ]
-        super().__init__(f"{source}: tensors do not fit a DETR: {'; '.join(parts)}")
+        super().__init__(f"{source}: tensors do not fit {model}: {'; '.join(parts)}")
 
 
 def few(keys: Sequence[str], most: int = 12) -> str:

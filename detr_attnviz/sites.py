@@ -60,11 +60,11 @@ Listen = Callable[["nn.Module", Note], Callable[[], None]]
 
 @dataclass(frozen=True)
 class Mixed:
-    """What a module of sampled attention mixed in one call, and what came of it.
+    """What a module of attention mixed in one call, and what came of it.
 
-    ``value [batch heads tokens dim]`` are the cells of all levels, one level after the other; ``write`` makes the
-    module's output of what was mixed, ``[batch queries heads·dim]``, and ``output [batch queries width]`` is the one
-    that it gave.
+    ``value [batch heads tokens dim]`` is what weights mix, at sampled attention that of all levels' cells, one level
+    after the other. ``write`` makes rows of the module's output of what was mixed for some of its queries, ``[batch
+    queries heads·dim]``; ``output [batch queries width]`` is the one that it gave.
     """
 
     value: "Tensor"
@@ -87,8 +87,8 @@ class AttentionSite:
     ``listen(module, note)`` starts to hear the module's calls by other means than a forward hook: it passes what
     ``read`` is to be given to ``note`` and returns what stops it.
     ``own(module, tell)`` starts to hear what the module itself says of its attention, for proofs: after each call it
-    passes its weights, ``[batch heads queries tokens]`` as the map has them, to ``tell`` (for ``form`` "sampled" a
-    ``Mixed``), and returns what stops it. ``nn.MultiheadAttention`` needs none.
+    passes its weights, ``[batch heads queries tokens]`` as the map has them, to ``tell``, or a ``Mixed`` where it gives
+    none (always so for ``form`` "sampled"), and returns what stops it. ``nn.MultiheadAttention`` needs none.
     """
 
     name: str

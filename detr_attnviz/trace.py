@@ -74,7 +74,7 @@ class Trace:
     @property
     def sites(self) -> tuple[str, ...]:
         """Names of the recorded sites, encoder first."""
-        return tuple(self.records)
+        return tuple(site.name for site in self.detector.sites if site.name in self.records)
 
     def site(self, name: str) -> AttentionSite:
         """The site called ``name``.

@@ -37,8 +37,8 @@ ROW_TOLERANCE = 1e-5
 
 Against = Literal["weights", "output", "nothing"]
 
-_CHUNK_VALUES = 32_000_000  # 128 MB of float32 while a map is compared
-_CELLS = 64  # of an encoder, whose queries would take as many maps of all levels
+_CHUNK_VALUES = 16_000_000  # 64 MB of float32 while a map is compared
+_SOME_CELLS = 64  # of an encoder, whose queries would take as many maps of all levels
 _SOME_QUERIES = 64
 
 
@@ -47,7 +47,7 @@ class SiteProof:
     """How far one site's map is from the truth.
 
     With ``against`` "weights" ``difference`` is the largest to the module's own per-head weights, and ``row_error`` the
-    largest |row sum − 1| (to their row sums, where not every token is on the map). With "output", at sampled
+    largest |row sum − 1| (to their row sums, where not every token is on the map). With "output", as at sampled
     attention, ``difference`` is the largest between the module's output and the one that its values give when they are
     mixed as the maps say, in shares of the output's peak (of all queries of a decoder, of 64 cells of an encoder), and
     ``row_error`` the largest |map + outside − 1|. With "nothing" both are None: nobody could be asked.
@@ -65,7 +65,7 @@ class SiteProof:
     tolerance: float = TOLERANCE
 
     @property
-    def proven(self) -> bool:
+    def has_truth(self) -> bool:
         """Whether there was anything to compare with."""
         return self.against != "nothing"
 
@@ -87,12 +87,12 @@ class Verification:
     @property
     def unproven(self) -> tuple[str, ...]:
         """Sites whose module says nothing of its attention that their maps could be compared with."""
-        return tuple(site.site for site in self.sites if not site.proven)
+        return tuple(site.site for site in self.sites if not site.has_truth)
 
     @property
     def passed(self) -> bool:
         """Every site that could be proven passed, there was one, and recording changed nothing."""
-        proven = [site for site in self.sites if site.proven]
+        proven = [site for site in self.sites if site.has_truth]
         return self.output_unchanged and bool(proven) and all(site.passed for site in proven)
 
 
@@ -154,15 +154,15 @@ def _multihead_weights(module: nn.Module, tell: Callable[[Tensor | Mixed], None]
 
 def _proof(site: AttentionSite, record: DenseRecord | SampledRecord, truth: Tensor | Mixed) -> SiteProof:
     tolerance = TOLERANCE if site.own is None else OWN_TOLERANCE
-    if isinstance(record, DenseRecord) and isinstance(truth, Tensor):
-        return SiteProof(site.name, _shape(record), *_errors(record, truth), None, tolerance=tolerance)
-    if isinstance(record, SampledRecord) and isinstance(truth, Mixed):
+    if isinstance(truth, Mixed):
         errors = _mixing_errors(record, truth, _queries(site, record))
         return SiteProof(site.name, _shape(record), *errors, None, "output", tolerance)
-    raise CaptureError(
-        f"{site.name} is {site.form} attention, and its own gave a {type(truth).__name__}: expected "
-        "[batch heads queries tokens] weights of dense attention, or a Mixed of sampled attention"
-    )
+    if isinstance(record, SampledRecord):
+        raise CaptureError(
+            f"{site.name} is sampled attention, which has no weights of cells that a module could give: let its own "
+            "tell a Mixed"
+        )
+    return SiteProof(site.name, _shape(record), *_errors(record, truth), None, tolerance=tolerance)
 
 
 def _unproven(site: AttentionSite, records: Records) -> SiteProof:
@@ -198,32 +198,43 @@ def _chunks(record: DenseRecord) -> Iterator[list[int] | None]:
         yield list(range(start, min(start + step, record.queries)))
 
 
-def _queries(site: AttentionSite, record: SampledRecord) -> list[int]:
+def _queries(site: AttentionSite, record: DenseRecord | SampledRecord) -> list[int]:
     """All objects of a decoder; of an encoder cells from the first to the last."""
-    if site.kind != "encoder-self" or record.queries <= _CELLS:
+    if site.kind != "encoder-self" or record.queries <= _SOME_CELLS:
         return list(range(record.queries))
-    return sorted({step * (record.queries - 1) // (_CELLS - 1) for step in range(_CELLS)})
+    return [step * (record.queries - 1) // (_SOME_CELLS - 1) for step in range(_SOME_CELLS)]
 
 
-def _mixing_errors(record: SampledRecord, truth: Mixed, queries: list[int]) -> tuple[float, float]:
+def _mixing_errors(record: DenseRecord | SampledRecord, truth: Mixed, queries: list[int]) -> tuple[float, float]:
     """How far the output is from the values mixed as the maps say, and maps and outside from 1."""
-    shapes = record.shapes
-    if truth.value.shape[:3] != (record.batch, record.heads, sum(rows * cols for rows, cols in shapes)):
+    if truth.value.shape[:3] != (record.batch, record.heads, sum(_cells(record))):
         return math.inf, math.inf
-    values = truth.value.split([rows * cols for rows, cols in shapes], dim=2)
     differences, sums = [], []
     for start in range(0, len(queries), _SOME_QUERIES):
         some = queries[start : start + _SOME_QUERIES]
-        mixed, total = torch.zeros(()), torch.zeros(())
-        for level, value in enumerate(values):
-            maps, outside = record.map(some, level=level)
-            mixed = mixed.to(maps) + maps.flatten(3) @ value.to(maps)
-            total = total.to(maps) + maps.sum((-2, -1)) + outside
+        mixed, total = _mixed(record, truth.value, some)
         written = truth.write(mixed.transpose(1, 2).flatten(2).to(truth.value.dtype))
         differences.append((written - truth.output[:, some]).abs().max())
         sums.append((total - 1).abs().max())
-    peak = truth.output.abs().max()
-    return float(torch.stack(differences).max() / peak), float(torch.stack(sums).max())
+    return float(torch.stack(differences).max() / truth.output.abs().max()), float(torch.stack(sums).max())
+
+
+def _mixed(record: DenseRecord | SampledRecord, value: Tensor, queries: list[int]) -> tuple[Tensor, Tensor]:
+    """``[batch heads queries dim]``, and what all weights of a query sum to."""
+    if isinstance(record, DenseRecord):
+        maps = record.map(queries)
+        return maps @ value.to(maps), maps.sum(-1)
+    mixed, totals = [], []
+    for level, part in enumerate(value.split(_cells(record), dim=2)):
+        maps, outside = record.map(queries, level=level)
+        mixed.append(maps.flatten(3) @ part.to(maps))
+        totals.append(maps.sum((-2, -1)) + outside)
+    return torch.stack(mixed).sum(0), torch.stack(totals).sum(0)
+
+
+def _cells(record: DenseRecord | SampledRecord) -> list[int]:
+    """Tokens that have values, level by level."""
+    return [record.tokens] if isinstance(record, DenseRecord) else [rows * cols for rows, cols in record.shapes]
 
 
 def _padding_masses(detector: Detector, inputs: Mapping[str, Tensor]) -> dict[str, float]:
@@ -233,16 +244,16 @@ def _padding_masses(detector: Detector, inputs: Mapping[str, Tensor]) -> dict[st
     if padded is None:
         return masses
     is_padding = padded.is_padding.flatten()
-    with record(detector.sites, copy=True) as records:
+    sites = [site for site in detector.sites if site.form == "dense" and site.kind != "decoder-self"]
+    with record(sites, copy=True) as records:
 
         def weigh(site: AttentionSite, truth: Tensor | Mixed) -> None:
-            found = records[site.name]
-            if site.kind == "decoder-self" or isinstance(truth, Mixed) or truth.shape[-1] != len(is_padding):
+            if isinstance(truth, Mixed) or truth.shape[-1] != len(is_padding):
                 return
             if not truth[..., is_padding.to(truth.device)].any():
-                masses[site.name] = _mass(found, is_padding)
+                masses[site.name] = _mass(records[site.name], is_padding)
 
-        with _told(detector.sites, weigh):
+        with _told(sites, weigh):
             detector.family.forward(padded.inputs)
     return masses
 

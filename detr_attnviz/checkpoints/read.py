@@ -38,8 +38,10 @@ class Checkpoint:
     notes: tuple[str, ...] = ()
 
 
-def read(path: str | Path, *, weights: Weights = "model") -> Checkpoint:
-    """Read a checkpoint file or folder; ``weights`` chooses between plain and averaged (``"ema"``) ones.
+def read(path: str | Path, *, weights: Weights = "auto") -> Checkpoint:
+    """Read a checkpoint file or folder; ``weights`` chooses between plain ("model") and averaged ("ema") ones.
+
+    "auto" takes the plain ones where there are both, but the averaged ones of RT-DETR and D-FINE, as their authors do.
 
     Raises:
         UnsafeCheckpointError: it asks for Python objects beyond plain weights, or for files outside its folder.

@@ -43,19 +43,21 @@ class ModelOptions:
             "-c",
             "--checkpoint",
             metavar="NAME|PATH",
-            help='A checkpoint file, a folder, or a name ("demo", "detr-r50"). Without it: $ATTNVIZ_CHECKPOINT, '
+            help='A checkpoint file, a folder, or a name ("demo", "detr-r50", "owner/name" of the Hugging Face Hub). '
+            "Without it: $ATTNVIZ_CHECKPOINT, "
             "else detr-r50 if downloaded, else the demo weights.",
             rich_help_panel=_MODEL,
         ),
     ] = None
     weights: Annotated[
-        Literal["model", "ema"],
+        Literal["auto", "model", "ema"],
         typer.Option(
-            metavar="model|ema",
-            help="Which weights of a checkpoint that holds averaged ones (EMA) too.",
+            metavar="auto|model|ema",
+            help="Which weights of a checkpoint that holds averaged ones (EMA) too. auto: the averaged ones of RT-DETR "
+            "and D-FINE, else the plain ones.",
             rich_help_panel=_MODEL,
         ),
-    ] = "model"
+    ] = "auto"
     device: Annotated[
         str, typer.Option(metavar="NAME", help="auto, cpu, cuda, cuda:N or mps.", rich_help_panel=_MODEL)
     ] = "auto"

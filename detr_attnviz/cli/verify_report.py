@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from detr_attnviz.verification import SiteProof, Verification
 
 _USUAL = ("against", "tolerance")
-_COMPARED_WITH = {"weights": "its weights", "output": "its output", "nothing": "–"}
+_COMPARED_WITH = {"weights": "weights", "output": "output", "nothing": "–"}
 
 
 def proof_as_json(proof: "Verification") -> dict[str, Any]:
@@ -26,15 +26,18 @@ def print_proof(proof: "Verification") -> None:
     """One line per site, then PASS or FAIL, or that there was nothing to prove by."""
     console = Console(soft_wrap=True)
     table = Table(box=None, pad_edge=False)
-    others = [] if _is_usual(proof) else ["compared with"]
-    has_samples = any(site.against == "output" for site in proof.sites)
-    shape = f"heads × queries × {'tokens or samples' if has_samples else 'tokens'}"
+    others = ["compared with"] if any(site.against != "weights" for site in proof.sites) else []
+    shape = "heads × queries × tokens (samples)" if others else "heads × queries × tokens"
     for name in ("site", shape, *others, "largest difference", "row sums − 1", "mass on padding", ""):
         table.add_column(name, justify="left" if name in ("site", *others) else "right")
-    for site in proof.sites:
+    shapes = [" × ".join(map(str, site.shape)) for site in proof.sites]
+    if others:  # a column more makes the others narrow
+        table.columns[0].min_width = max(len(site.site) for site in proof.sites)
+        table.columns[1].min_width = max(map(len, shapes))
+    for site, sizes in zip(proof.sites, shapes, strict=True):
         table.add_row(
             site.site,
-            " × ".join(map(str, site.shape)),
+            sizes,
             *(_COMPARED_WITH[site.against] for _ in others),
             _error(site.difference),
             _error(site.row_error),
@@ -73,6 +76,6 @@ def _error(value: float | None) -> str:
 
 
 def _verdict(site: "SiteProof") -> str:
-    if not site.proven:
+    if not site.has_truth:
         return "not proven"
     return "ok" if site.passed else "[red]FAIL[/]"

@@ -57,7 +57,9 @@ def built(config: Mapping[str, object], tensors: Mapping[str, Tensor], source: s
     unexpected = {key for key in found["unexpected_keys"] if not key.endswith("num_batches_tracked")}
     wrong = {key if isinstance(key, str) else key[0] for key in found["mismatched_keys"]}
     if missing or unexpected or wrong:
-        raise CheckpointKeysError(source, missing=missing - wrong, unexpected=unexpected, wrong_shape=wrong)
+        raise CheckpointKeysError(
+            source, missing=missing - wrong, unexpected=unexpected, wrong_shape=wrong, model=known.title
+        )
     made_model: nn.Module = model.eval()
     return made_model
 

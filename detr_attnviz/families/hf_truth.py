@@ -61,13 +61,15 @@ def _itself(x: Tensor) -> Tensor:
 def _tell_weights(arrange: Callable[[Tensor], Tensor], module: nn.Module, tell: _Tell) -> _Stop:
     """``module`` may only wrap the one that attends; records are made when it is through."""
     caller = module._modules.get("attention") or module
-    given: dict[int, tuple[tuple[Any, ...], Mapping[str, Any]]] = {}
+    thread, given = get_ident(), []
 
     def see(caller: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
-        given[get_ident()] = (args, kwargs)
+        if get_ident() == thread:
+            given.append((args, kwargs))
 
     def answer(module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
-        tell(arrange(_weights(caller, *given.pop(get_ident()))))
+        if get_ident() == thread:
+            tell(arrange(_weights(caller, *given.pop())))
 
     handles = (caller.register_forward_hook(see, with_kwargs=True), module.register_forward_hook(answer))
 
@@ -118,17 +120,15 @@ def _span(detections: int, kind: str, weights: Tensor) -> Tensor:
 
 
 def _tell_windows(backbone: nn.Module, module: nn.Module, tell: _Tell) -> _Stop:
-    sizes: dict[int, tuple[int, int]] = {}
-    orders: dict[tuple[int, int], Tensor] = {}
+    thread = get_ident()
+    sizes: list[tuple[int, int]] = []
 
     def see(patches: nn.Module, args: tuple[Any, ...], output: Tensor) -> None:
-        sizes[get_ident()] = (output.shape[-2], output.shape[-1])
+        if get_ident() == thread:
+            sizes[:] = [(output.shape[-2], output.shape[-1])]
 
     def arrange(weights: Tensor) -> Tensor:
-        size = sizes[get_ident()]
-        if size not in orders:
-            orders[size] = _cells_of(backbone, *size)
-        return _in_picture_order(weights, orders[size])
+        return _in_picture_order(weights, _cells_of(backbone, *sizes[0]))
 
     handle = _patches(backbone).register_forward_hook(see)
     stop_telling = _tell_weights(arrange, module, tell)

@@ -39,7 +39,7 @@ ClassNames = str | Path | Sequence[str] | Mapping[int, str]
 class OpenOptions:
     """What a caller may say about a checkpoint that its tensors do not, or about a built module.
 
-    ``weights`` chooses between plain and averaged ("ema") ones. ``progress`` is called with (bytes so far, bytes in
+    ``weights`` chooses between plain and averaged ("ema") ones, see ``checkpoints.read``. ``progress`` is called with (bytes so far, bytes in
     all or None) while a known checkpoint is fetched. ``text`` is what a model is to look for, ``own`` is said about
     built modules only.
     """
@@ -47,7 +47,7 @@ class OpenOptions:
     nheads: int | None = None
     dilation: bool | None = None
     classes: ClassNames | None = None
-    weights: Weights = "model"
+    weights: Weights = "auto"
     progress: Callable[[int, int | None], None] | None = None
     text: str | None = None
     own: OwnCode | None = None
@@ -79,7 +79,7 @@ def open_family(source: Source, options: OpenOptions | None = None) -> Family:
     with _naming(path):
         kept = original(found.tensors, _told(found.args, options), str(path))
     if kept is not None:
-        origin = Origin(name, str(path), weights=options.weights, notes=(*found.notes, *kept.assumed))
+        origin = Origin(name, str(path), weights=_weights_of(found), notes=(*found.notes, *kept.assumed))
         return hf_open.open_saved(kept.config, kept.tensors, origin, _asked(options))
     try:
         return _open_native(found, name, options)
@@ -100,8 +100,13 @@ def _open_transformers(found: Checkpoint, name: str, options: OpenOptions) -> Fa
     """A folder of transformers, whose configuration tells everything."""
     if options.nheads is not None or options.dilation is not None:
         raise ChoiceError(f"{name}: config.json tells the heads and the dilation: leave nheads and dilation out")
-    origin = Origin(name, str(found.path), weights=options.weights, notes=found.notes)
+    origin = Origin(name, str(found.path), weights=_weights_of(found), notes=found.notes)
     return hf_open.open_saved(found.args, found.tensors, origin, _asked(options))
+
+
+def _weights_of(found: Checkpoint) -> str:
+    """Which weights were taken."""
+    return "ema" if found.flavour == "ema" else "model"
 
 
 def _told(args: Mapping[str, object], options: OpenOptions) -> Mapping[str, object]:
@@ -137,7 +142,7 @@ def _open_native(found: Checkpoint, name: str, options: OpenOptions) -> Family:
     if config.masks:
         notes.append("the mask head of this panoptic checkpoint is not used: boxes and their attention are shown")
     resize = Resize(config.shortest_px, config.longest_px, config.mean, config.std)
-    origin = Origin(name, str(path), config.heads, config.dilation, options.weights, notes=tuple(notes))
+    origin = Origin(name, str(path), config.heads, config.dilation, _weights_of(found), notes=tuple(notes))
     return NativeFamily(model.requires_grad_(False), resize, config.class_names, origin, is_own=True)
 
 

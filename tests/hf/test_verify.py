@@ -196,7 +196,8 @@ def test_of_a_large_encoder_some_cells_from_the_first_to_the_last_are_mixed(
 
 def test_the_model_is_as_it_was(tmp_path: Path) -> None:
     detector = opened("rf_detr", tmp_path)
-    model: Any = detector.family.model
+    family: Any = detector.family
+    model = family.model
     configs = {name: id(part.__dict__["config"]) for name, part in model.named_modules() if "config" in part.__dict__}
     hooks = _hooks(model)
     assert verify(detector, IMAGE).passed
@@ -208,7 +209,7 @@ def _hooks(model: nn.Module) -> list[int]:
     return [len(part._forward_hooks) + len(part._forward_pre_hooks) for part in model.modules()]
 
 
-def test_a_batch_of_masks_reaches_eager_attention_as_numbers() -> None:
+def test_a_mask_of_yes_and_no_reaches_eager_attention_as_numbers() -> None:
     from detr_attnviz.families.hf_truth import _additive
 
     mask = torch.tensor([[[[True, False]]]])
