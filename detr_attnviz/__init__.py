@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from detr_attnviz.methods.select import select
     from detr_attnviz.process import tune_process
     from detr_attnviz.recording.hooks import capture
-    from detr_attnviz.sites import AttentionCall, AttentionSite, SampledCall
+    from detr_attnviz.sites import AttentionCall, AttentionSite, Mixed, SampledCall
     from detr_attnviz.trace import Trace
     from detr_attnviz.verification import verify
 
@@ -35,6 +35,7 @@ __all__ = [
     "AttnVizError",
     "Detector",
     "Explanation",
+    "Mixed",
     "SampledCall",
     "Trace",
     "capture",
@@ -55,6 +56,7 @@ _HOMES = {
     "AttnVizError": "errors",
     "Detector": "detector",
     "Explanation": "explanation",
+    "Mixed": "sites",
     "SampledCall": "sites",
     "Trace": "trace",
     "capture": "recording.hooks",

@@ -43,10 +43,11 @@ def load(
     Without ``source``: ``$ATTNVIZ_CHECKPOINT``, else detr-r50 if it is on disk, else the demo weights.
     ``nheads`` and ``dilation`` say what no tensor tells; ``classes`` names the classes (a sequence, id → name,
     a text file or a COCO-style JSON). ``weights`` is "model", "ema" for the averaged ones of a training checkpoint, or
-    "auto": those that the model's own repository evaluates. ``device`` is "auto", "cpu", "cuda", "cuda:1", "mps"; a built module stays where it is on "auto".
-    ``precision`` "fp32" is exact up to rounding; "official" keeps the official order of operations, for its very
-    digits; "bf16" and "fp16" are what the backbone's convolutions compute in, while the transformer, and so attention
-    itself, stays in float32. ``text`` is what Grounding DINO is to look for: "a cat. a remote control.".
+    "auto": those that the model's own repository evaluates. ``device`` is "auto", "cpu", "cuda", "cuda:1", "mps"; a
+    built module stays where it is on "auto". ``precision`` "fp32" is exact up to rounding; "official" keeps the
+    official order of operations, for its very digits; "bf16" and "fp16" are what the backbone's convolutions compute
+    in, while the transformer, and so attention itself, stays in float32. ``text`` is what Grounding DINO is to look
+    for: "a cat. a remote control.".
     ``detector.notes`` holds what had to be assumed.
 
     For a built module alone: ``preprocess`` turns an upright RGB picture into what the module is called with,
@@ -138,6 +139,8 @@ class Detector:
             "precision": origin.precision if origin.precision != "fp32" else None,
             "heads": origin.heads,
             "dilation": origin.dilation,
+            "text": origin.told.get("text"),
+            "configuration_sha256": origin.configuration_sha256,
             "assumed": "; ".join(origin.notes),
         }
         values = {name: str(value) for name, value in known.items() if value not in (None, "")}

@@ -7,7 +7,7 @@ picture's edge when its size is no multiple of the stride, and are cut there.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil, log2
 
 from detr_attnviz.errors import ChoiceError
@@ -72,6 +72,19 @@ class Grid:
         """The number of the same cell among all cells, padding included."""
         row, col = divmod(token, self.cols)
         return row * self.canvas[1] + col
+
+    def filled(self) -> "Grid":
+        """The same cells as sampled attention takes them: its places are parts of the feature map, whose last row and
+        column reach past the input, and mean parts of the input, as boxes do. So the cells fill the input exactly.
+        """
+        height_px, width_px = self.canvas_px or (self.input_height_px, self.input_width_px)
+        rows, cols = self.canvas
+        return replace(
+            self,
+            input_height_px=round(self.input_height_px * rows * self.stride_px / height_px),
+            input_width_px=round(self.input_width_px * cols * self.stride_px / width_px),
+            canvas_px=None,
+        )
 
     def cell_box(self, token: int) -> tuple[float, float, float, float]:
         """The token's cell as (left, top, right, bottom) in original pixels, cut at the picture's edge."""

@@ -160,6 +160,8 @@ class Trace:
         Raises: ChoiceError for a point outside the picture, or a level that is not there.
         """
         is_sampled = bool(site) and self.site(site).form == "sampled"
+        if level and not is_sampled:
+            raise ChoiceError(f"point_level {level}: {site} is dense attention, whose cells are all of one level")
         grid = self.grid_of(site, level if is_sampled else None) if site else self.grid
         before = sum(rows * cols for rows, cols in (one.canvas for one in self.levels[:level])) if is_sampled else 0
         return [before + grid.on_canvas(grid.token_at(x, y)) for x, y in as_points(points)]

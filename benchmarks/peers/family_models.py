@@ -43,7 +43,7 @@ def write_tokenizer(folder: Path) -> None:
 
 
 def _fill(weight: Tensor) -> None:
-    """With what keeps numbers in size: as transformers fills some, they fade into denormals, which take ten times as long."""
+    """With what keeps numbers in size; where transformers begins smaller they fade to denormals, ten times as slow."""
     weight.detach().normal_(std=weight[0].numel() ** -0.5)
 
 

@@ -40,7 +40,7 @@ _MOST_BLOCKS = 10_000
 class Recipe:
     """How an actor opens the detector that the driver has.
 
-    Raises: CheckpointError when called where the checkpoint is not, or is another one.
+    Raises: CheckpointError when called where the checkpoint is not, or is or works otherwise than here.
     """
 
     path: str
@@ -72,17 +72,26 @@ class Recipe:
             detector = load(
                 Path(self.path),
                 device=self.device,
-                nheads=origin.heads,
-                dilation=origin.dilation,
                 weights=origin.weights,
                 precision=origin.precision,
+                **origin.told,
             )
         except AttnVizError as error:
             raise CheckpointError(f"on a worker of the cluster: {error}") from None
         if detector.checkpoint_sha256 != origin.sha256:
             raise CheckpointError(f"on a worker of the cluster, {self.path} is another file than here")
+        if _assumed(detector.family.origin) != _assumed(origin):
+            raise CheckpointError(
+                f"on a worker of the cluster, {self.path} works otherwise than here: have the same configuration files "
+                "and the same transformers in both places"
+            )
         detector.family.origin, detector.family.class_names = origin, self.class_names
         return detector
+
+
+def _assumed(origin: Any) -> tuple[Any, ...]:
+    """What files beside the checkpoint may say otherwise in another place."""
+    return origin.heads, origin.dilation, origin.configuration_sha256
 
 
 class RayEngine(Generic[File]):

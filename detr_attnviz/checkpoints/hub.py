@@ -7,18 +7,22 @@ from pathlib import Path
 
 from detr_attnviz.errors import DownloadError, MissingExtraError
 
-_NAME = re.compile(r"[\w.-]+/[\w.-]+")
+_PART = r"\w(?:[\w.-]{0,94}\w)?"
+_NAME = re.compile(f"{_PART}/{_PART}", re.ASCII)
+_NOT_IN_NAMES = re.compile(r"--|\.\.|\.git$")
 _SUFFIXES = (".pth", ".pt", ".bin", ".safetensors", ".ckpt", ".pkl", ".json")
 _WEIGHTS = (".safetensors", ".bin")
 _BESIDE = (".json", ".txt")
 
 
 def is_hub_name(name: str) -> bool:
-    """Whether ``name`` may be an ``owner/name`` of the Hub: nothing in its way on disk, and no file by its ending."""
-    if not _NAME.fullmatch(name) or name.endswith(_SUFFIXES):
+    """Whether ``name`` may be an ``owner/name`` of the Hub: nothing in its way on disk, and no file by its ending.
+
+    The Hub has no names with parts of more than 96 letters, with ``--`` or ``..``, or with signs first or last.
+    """
+    if not _NAME.fullmatch(name) or _NOT_IN_NAMES.search(name) or name.endswith(_SUFFIXES):
         return False
-    owner = name.partition("/")[0]
-    return owner not in (".", "..") and not Path(name).exists() and not Path(owner).is_dir()
+    return not Path(name).exists() and not Path(name.partition("/")[0]).is_dir()
 
 
 def cached_folder(name: str) -> Path | None:
@@ -29,7 +33,10 @@ def cached_folder(name: str) -> Path | None:
         from huggingface_hub import try_to_load_from_cache
     except ImportError:
         return None
-    found = try_to_load_from_cache(name, "config.json")
+    try:
+        found = try_to_load_from_cache(name, "config.json")
+    except ValueError:  # a name that this version of the Hub's package refuses
+        return None
     return Path(found).parent if isinstance(found, str) else None
 
 

@@ -10,6 +10,7 @@ from detr_attnviz.cli import options as opt
 from detr_attnviz.cli.evaluation_report import print_report, progress
 from detr_attnviz.cli.grouped import grouped
 from detr_attnviz.cli.json_output import print_json
+from detr_attnviz.cli.messages import say
 from detr_attnviz.cli.startup import foresee, swift_imports
 from detr_attnviz.evaluation.choice import NOTATION, comparable, parse_methods
 from detr_attnviz.evaluation.output import FIGURES, REPORTS, Output
@@ -153,6 +154,8 @@ def evaluate(
         from detr_attnviz.evaluation.summary import summarise
 
     detector = model.open(classes)
+    if left_out := settings.without(settings.settled(detector)):
+        say(f"without {', '.join(left_out)}, which this detector's attention does not allow")
     with progress(can_resume=goal is not None) as on_progress:
         found = run(
             detector,

@@ -47,7 +47,11 @@ RULES = (
         ("query", *_CHOOSING),
         "--kind encoder is shown at --point, and not for objects",
     ),
-    Rule(lambda values: values.get("kind") != "encoder", ("point", "direction", "point_level"), "that belongs to --kind encoder"),
+    Rule(
+        lambda values: values.get("kind") != "encoder",
+        ("point", "direction", "point_level"),
+        "that belongs to --kind encoder",
+    ),
     Rule(lambda values: bool(values.get("export")), ("style",), "--export names the styles"),
     Rule(
         lambda values: not _styles(values),

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from detr_attnviz.detector import Detector, exact_inference
+from detr_attnviz.errors import CaptureError
 from detr_attnviz.evaluation.answers import Answers, Targets
 from detr_attnviz.evaluation.copies import heads_of, silenced
 from detr_attnviz.methods import layers
@@ -16,6 +17,14 @@ from detr_attnviz.sites import AttentionSite
 def sites_of(detector: Detector, kinds: Sequence[str]) -> tuple[AttentionSite, ...]:
     """The sites whose heads are silenced, in the order of ``kinds``."""
     return tuple(site for kind in kinds for site in layers.sites_of(detector, layers.SITE_KINDS[kind]))
+
+
+def can_silence(detector: Detector, kinds: Sequence[str]) -> bool:
+    """Whether every head of these kinds can be silenced by itself."""
+    try:
+        return all(heads_of(site) for site in sites_of(detector, kinds))
+    except CaptureError:
+        return False
 
 
 def head_effects(

@@ -18,11 +18,16 @@ DIRECTIONS = ("deletion", "insertion")
 QUANTITIES = ("logit", "iou", "score")
 
 
+HEADS = ("cross",)
+"""Kinds of attention whose heads are silenced unless the caller says."""
+
+
 @dataclass(frozen=True)
 class EvaluationSettings:
     """Which methods, over which queries, and how hard they are tried.
 
-    - ``methods``: choices of methods, each of which ranks a query's cells.
+    - ``methods``: choices of methods, each of which ranks a query's cells; by default all that the detector's
+      attention allows.
     - ``has_controls``: also a random map and a shuffled model's, and every method's map on that model.
     - ``heads``: kinds of attention ("cross", "encoder", "decoder-self") whose heads are silenced one by one.
     - ``shares``: of the cells, removed (deletion) or alone left in (insertion); 0 and 1 always belong to them.
@@ -35,7 +40,7 @@ class EvaluationSettings:
 
     methods: tuple[MethodChoice, ...] = field(default_factory=lambda: tuple(map(MethodChoice, comparable())))
     has_controls: bool = True
-    heads: tuple[str, ...] = ("cross",)
+    heads: tuple[str, ...] = HEADS
     shares: tuple[float, ...] = SHARES
     threshold: float | None = None
     labels: tuple[str, ...] = ()
@@ -54,8 +59,22 @@ class EvaluationSettings:
         object.__setattr__(self, "shares", tuple(sorted({0.0, *map(float, self.shares), 1.0})))
 
     def settled(self, detector: "Detector") -> "EvaluationSettings":
-        """The same settings with what ``detector`` decides when nothing was said."""
-        return self if self.threshold is not None else replace(self, threshold=detector.threshold)
+        """The same settings with what ``detector`` decides when nothing was said: its threshold, and what it allows."""
+        from detr_attnviz.evaluation.heads import can_silence
+        from detr_attnviz.methods.layers import missing_for
+
+        threshold = detector.threshold if self.threshold is None else self.threshold
+        methods, heads = self.methods, self.heads
+        if methods == tuple(map(MethodChoice, comparable())):
+            methods = tuple(choice for choice in methods if not missing_for(detector, choice.method))
+        if heads == HEADS and not can_silence(detector, heads):
+            heads = ()
+        return replace(self, threshold=threshold, methods=methods, heads=heads)
+
+    def without(self, settled: "EvaluationSettings") -> tuple[str, ...]:
+        """What these settings asked for by default and ``settled`` leaves out."""
+        methods = tuple(choice.name for choice in self.methods if choice not in settled.methods)
+        return (*methods, "silencing heads") if self.heads and not settled.heads else methods
 
     @property
     def maps(self) -> tuple[str, ...]:

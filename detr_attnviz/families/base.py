@@ -1,9 +1,9 @@
 """What every family of detectors offers: prepare a picture, run, name its sites, read its output."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from torch import Tensor
 
@@ -65,7 +65,9 @@ class Origin:
     """Where a model came from, and everything about it that no tensor told.
 
     ``heads`` and ``dilation`` are what the maps were made with; ``weights`` is "model" or "ema", ``precision`` what
-    the backbone computes in. ``notes`` are sentences a user should read.
+    the backbone computes in. ``notes`` are sentences a user should read. ``told`` is what the caller said of the model,
+    by the names that ``load`` has for it. ``configuration_sha256`` is of what besides its weights makes a model of
+    transformers what it is, "" for others.
     """
 
     name: str
@@ -75,6 +77,8 @@ class Origin:
     weights: str | None = None
     precision: str | None = None
     notes: tuple[str, ...] = ()
+    told: Mapping[str, Any] = field(default_factory=dict)
+    configuration_sha256: str = ""
 
     @cached_property
     def sha256(self) -> str:

@@ -54,8 +54,10 @@ class Given:
         """
         height, width = self.picture.shape[-2:]
         for mask in _tensors(self.value):
-            if mask.is_floating_point() or mask.shape[-2:] != (height, width) or mask.numel() != height * width:
+            if mask is self.picture or mask.shape[-2:] != (height, width) or mask.numel() != height * width:
                 continue
+            if mask.is_floating_point() and not ((mask == 0) | (mask == 1)).all():
+                continue  # numbers of another meaning
             marks = mask.reshape(height, width)
             is_picture = marks == marks[0, 0]  # some mark padding, some the picture, which begins in this corner
             rows, cols = int(is_picture.any(1).sum()), int(is_picture.any(0).sum())

@@ -15,10 +15,8 @@ from torch import Tensor, nn
 from detr_attnviz.checkpoints.saved import quoted
 from detr_attnviz.errors import CheckpointError, CheckpointKeysError, MissingExtraError
 from detr_attnviz.families.hf_processing import first_line
+from detr_attnviz.families.hf_settings import settings_of
 from detr_attnviz.families.hf_table import KNOWN, Known
-
-_NOT_OURS = frozenset({"auto_map", "dtype", "torch_dtype", "output_attentions", "output_hidden_states", "return_dict"})
-"""Entries of a ``config.json`` that change how a model is run, not what it is."""
 
 
 def known_of(model_type: object, source: str) -> Known:
@@ -94,7 +92,7 @@ def _configuration(config: Mapping[str, object], known: Known, source: str) -> t
         else modeling_auto.MODEL_FOR_OBJECT_DETECTION_MAPPING
     )
     with quiet(), _rejections(source):
-        made = configuration_auto.CONFIG_MAPPING[model_type].from_dict(_settings(config, source))
+        made = configuration_auto.CONFIG_MAPPING[model_type].from_dict(settings_of(config, source))
         _need_timm(getattr(made, "backbone_config", None), source)
         return kinds[type(made)], made
 
@@ -110,43 +108,6 @@ def _rejections(source: str) -> Iterator[None]:
         raise CheckpointError(
             f"{source}: transformers cannot make a model of its config.json ({first_line(error)}); correct it there"
         ) from error
-
-
-def _settings(config: Mapping[str, object], source: str) -> dict[str, Any]:
-    """A configuration that names what the model is, and nothing to be fetched."""
-    settings = {name: value for name, value in config.items() if name not in _NOT_OURS}
-    settings.pop("preprocessor_config", None)
-    if settings.get("quantization_config"):
-        raise CheckpointError(f"{source}: quantized weights cannot be read here; take the model that they were made of")
-    settings["auxiliary_loss"] = False  # with it DETR's decoder gives its next layer what was meant for the loss
-    settings["use_pretrained_backbone"] = False
-    _name_backbone(settings, source)
-    return settings
-
-
-def _name_backbone(settings: dict[str, Any], source: str) -> None:
-    """Writes out what ``backbone`` and its options say: with options, transformers would ask the Hub about the name."""
-    options = settings.pop("backbone_kwargs", None) or {}
-    name = settings.get("backbone")
-    if settings.get("backbone_config"):
-        settings["backbone"] = None
-        return
-    if name is not None and settings.get("use_timm_backbone") is False:
-        raise CheckpointError(
-            f"{source}: its backbone is another model, {name}, whose configuration is not there; save the model again "
-            "with a newer transformers, which writes a backbone_config"
-        )
-    if "output_stride" in options:
-        settings["dilation"] = options["output_stride"] == 16
-    if "out_indices" in options:
-        settings["backbone_config"] = {
-            "model_type": "timm_backbone",
-            "backbone": name or "resnet50",
-            "num_channels": options.get("in_chans", settings.get("num_channels", 3)),
-            "features_only": True,
-            "out_indices": options["out_indices"],
-            "output_stride": options.get("output_stride", 16 if settings.get("dilation") else None),
-        }
 
 
 def _need_timm(backbone: Any, source: str) -> None:

@@ -28,6 +28,9 @@ from detr_attnviz.sites import AttentionSite
 if TYPE_CHECKING:
     from PIL import Image
 
+_STILL = frozenset({"transformers", "torch", "timm"})
+"""Packages whose modules leave what they were given as it is; a subclass may not."""
+
 
 class HFFamily:
     """A ``…ForObjectDetection`` of transformers with its image processor.
@@ -36,7 +39,6 @@ class HFFamily:
     here. With a ``prompt`` its phrases are the classes.
     """
 
-    holds_still = True
     takes_batches = True
 
     def __init__(
@@ -59,6 +61,7 @@ class HFFamily:
         self.origin = origin
         self.prompt = prompt
         self.is_own = is_own
+        self.holds_still = all(_home(module) in _STILL for module in model.modules())
         self.threshold = THRESHOLDS["text" if prompt is not None else known.score]
         sites = sorted((*dense_sites(model), *sampled_sites(model)), key=_order)
         self._sites = tuple(with_own(model, site) for site in sites)
@@ -126,6 +129,10 @@ class HFFamily:
 
 def _order(site: AttentionSite) -> tuple[bool, int, bool]:
     return site.kind != "encoder-self", site.layer, site.kind == "decoder-cross"
+
+
+def _home(module: nn.Module) -> str:
+    return type(module).__module__.partition(".")[0]
 
 
 def _upright(boxes: Tensor) -> Tensor:

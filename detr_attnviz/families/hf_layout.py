@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from detr_attnviz.errors import CheckpointError
 from detr_attnviz.families import layout
 from detr_attnviz.families.hf_levels import levels_on, side_multiple_px
 from detr_attnviz.families.hf_table import Known
@@ -63,6 +64,8 @@ def layout_of(model: nn.Module, known: Known) -> Layout:
     config: Any = model.config
     if known.form == "sampled":
         strides = tuple(level.stride_px for level in levels_on(config, 1024, 1024))
+        if not strides:
+            raise CheckpointError(f"the configuration of {known.title} names no feature maps for its decoder to read")
 
         def shapes(height_px: int, width_px: int) -> tuple[Size, ...]:
             return tuple((level.rows, level.cols) for level in levels_on(config, height_px, width_px))

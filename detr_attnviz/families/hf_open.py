@@ -1,5 +1,6 @@
 """Opens transformers' object detectors: read from a checkpoint, or built by a caller."""
 
+import os
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 from detr_attnviz.checkpoints.config import check_class_names
 from detr_attnviz.checkpoints.folder import configs_in
 from detr_attnviz.checkpoints.hub import cached_folder
-from detr_attnviz.errors import ChoiceError
+from detr_attnviz.errors import CheckpointError, ChoiceError
 from detr_attnviz.families.base import Origin
 from detr_attnviz.families.hf_build import built, known_of, quiet
 from detr_attnviz.families.hf_family import HFFamily
@@ -60,7 +61,8 @@ def open_built(module: nn.Module, asked: Asked | None = None) -> HFFamily:
 
     Its image processor (and tokenizer) are looked for where its weights came from, if that is on disk.
 
-    Raises: ChoiceError for one that is no object detector, or of no known family; and as ``open_saved``.
+    Raises: ChoiceError for one that is no object detector, or of no known family; CheckpointError for one that reads
+        a text and names no folder with a tokenizer; and as ``open_saved``.
     """
     config: Any = module.config
     if config.model_type not in KNOWN or not isinstance(
@@ -73,8 +75,12 @@ def open_built(module: nn.Module, asked: Asked | None = None) -> HFFamily:
     known, asked = KNOWN[config.model_type], asked or Asked()
     _check_text(known, asked)
     came_from = config.name_or_path
+    if known.needs_text and not came_from:
+        raise CheckpointError(
+            f"{type(module).__name__} was built without a tokenizer: set config.name_or_path to the folder of one"
+        )
     folder = cached_folder(came_from) or Path(came_from or ".")
-    saved = _preparation(configs_in(folder)) if came_from and folder.is_dir() else None
+    saved = _preparation(configs_in(folder)) if came_from and os.path.isdir(folder) else None
     return _family(module, known, saved, folder, Origin(type(module).__name__), asked, is_own=False)
 
 

@@ -12,7 +12,7 @@ from detr_attnviz.checkpoints.preparation import LONGEST_PX, SHORTEST_PX
 from detr_attnviz.checkpoints.saved import quoted
 from detr_attnviz.errors import CheckpointError, ChoiceError
 from detr_attnviz.families.base import Resize
-from detr_attnviz.families.hf_table import Known
+from detr_attnviz.families.hf_table import KNOWN, Known
 from detr_attnviz.families.native import resized_rule
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ class Processing:
 
     ``size`` has ``shortest_edge`` and ``longest_edge``, or sides that do not depend on the picture. Both sides of an
     input must be multiples of ``multiple_px``; with ``may_pad`` they are made so by padding that the model is told of.
+    Without it nothing is padded, by the processor neither: it would be picture to the model.
     """
 
     processor: Any
@@ -48,6 +49,8 @@ class Processing:
         options: dict[str, Any] = {"size": dict(resized(self.size, shortest_px, longest_px))}
         if shortest_px is not None or longest_px is not None:
             options["do_resize"] = True
+        if not self.may_pad:
+            options["do_pad"] = False
         found = self.processor(images=image, return_tensors="pt", **options)
         images = found["pixel_values"].to(torch.float32)
         is_real = (
@@ -77,11 +80,15 @@ def processing_of(known: Known, saved: Saved | None, multiple_px: int) -> Proces
             f"{name}, which prepares pictures for {known.title}, needs torchvision, which is not installed: "
             "pip install torchvision"
         ) from error
+    except CheckpointError:
+        raise
     except Exception as error:
         raise CheckpointError(f"transformers cannot make {name} of {_CONFIG}: {first_line(error)}") from error
     size = _size_of(processor, known if saved is None else None, notes)
     if saved is None:
         notes.append(f"no {_CONFIG}: pictures are prepared as usual for {known.title}, {_in_words(size)}")
+    if not known.has_mask and processor.do_pad and processor.pad_size:
+        notes.append(f"pad_size in {_CONFIG} is left out: {known.title} cannot be told what is padding")
     return Processing(processor, size, multiple_px, known.has_mask, tuple(notes))
 
 
@@ -120,15 +127,18 @@ def _name_in(saved: Saved | None) -> str | None:
 
 
 def _class_of(name: str) -> Any:
+    """Of the processors that are known here: others of transformers fetch files that a description names."""
     import transformers
 
     for suffix in _SUFFIXES:
         name = name.removesuffix(suffix)
-    found = getattr(transformers, f"{name}Pil", None) or getattr(transformers, name, None)
-    if found is None or not name.endswith("ImageProcessor"):
+    usual = sorted({known.processor for known in KNOWN.values()})
+    found = (getattr(transformers, f"{name}Pil", None) or getattr(transformers, name, None)) if name in usual else None
+    if found is None:
         raise CheckpointError(
-            f"{quoted('image_processor_type', name)} in {_CONFIG} is no image processor of transformers "
-            f"{transformers.__version__}; correct it, or remove the file for the family's usual one"
+            f"{quoted('image_processor_type', name)} in {_CONFIG} prepares pictures for no DETR that transformers "
+            f"{transformers.__version__} has; known are {', '.join(usual)}; correct it, or remove the file for the "
+            "family's usual one"
         )
     return found
 

@@ -8,7 +8,7 @@ the order of its own operations: the same numbers to the bit.
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from inspect import signature
+from inspect import Parameter, signature
 from typing import Any
 
 import torch
@@ -18,6 +18,7 @@ from detr_attnviz.errors import CaptureError, CheckpointError
 from detr_attnviz.sites import AttentionSite, Note, SampledCall, SampledReader
 
 _NEEDED = ("hidden_states", "position_embeddings", "reference_points", "spatial_shapes_list")
+_OPTIONAL = "position_embeddings"
 _METHODS = ("default", "discrete")
 _PLACE = re.compile(r"(?:^|\.)(encoder|decoder)\.layers\.(\d+)\.")
 
@@ -115,10 +116,18 @@ def _order(site: AttentionSite) -> tuple[bool, int]:
 
 def _listen(module: nn.Module, note: Note) -> Callable[[], None]:
     """A forward hook that passes on what places depend on, so that no record holds on to the feature maps."""
-    forward = signature(module.forward)
+    form = signature(module.forward)
+    rest = next((name for name, each in form.parameters.items() if each.kind is Parameter.VAR_KEYWORD), "")
 
     def hook(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
-        given = forward.bind(*args, **kwargs).arguments
+        named = form.bind(*args, **kwargs).arguments
+        given = {**named, **named.get(rest, {})}
+        missing = [name for name in _NEEDED if name != _OPTIONAL and name not in given]
+        if missing:
+            raise CaptureError(
+                f"{type(module).__name__} was called without {', '.join(missing)} by name, which its places are "
+                "computed from: name them in its forward, or pass them by name"
+            )
         note((), {name: given[name] for name in _NEEDED if name in given})
 
     return module.register_forward_hook(hook, with_kwargs=True).remove

@@ -45,30 +45,30 @@ def windowed_reader(windows: Windows, *, is_global: bool) -> Reader:
 
 def windowed_listen(patches: nn.Module) -> Listen:
     """Listens by a forward hook, and adds the rows and cols of patches that the convolution ``patches`` made."""
+    return partial(_listen, patches)  # no closure: a copy of the model has to hear its own patches
 
-    def listen_here(module: nn.Module, note: Note) -> Callable[[], None]:
-        sizes: dict[int, tuple[int, int]] = {}
 
-        def see(patches: nn.Module, args: tuple[Any, ...], output: Tensor) -> None:
-            sizes[get_ident()] = (output.shape[-2], output.shape[-1])
+def _listen(patches: nn.Module, module: nn.Module, note: Note) -> Callable[[], None]:
+    sizes: dict[int, tuple[int, int]] = {}
 
-        def note_with_size(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any], output: Any) -> None:
-            size = sizes.get(get_ident())
-            if size is not None:  # else this thread's forward began before anybody listened
-                note(args, {**kwargs, _CELLS: size})
+    def see(patches: nn.Module, args: tuple[Any, ...], output: Tensor) -> None:
+        sizes[get_ident()] = (output.shape[-2], output.shape[-1])
 
-        handles = (
-            module.register_forward_hook(note_with_size, with_kwargs=True),
-            patches.register_forward_hook(see),
-        )
+    def note_with_size(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any], output: Any) -> None:
+        size = sizes.get(get_ident())
+        if size is not None:  # else this thread's forward began before anybody listened
+            note(args, {**kwargs, _CELLS: size})
 
-        def stop() -> None:
-            for handle in handles:
-                handle.remove()
+    handles = (
+        module.register_forward_hook(note_with_size, with_kwargs=True),
+        patches.register_forward_hook(see),
+    )
 
-        return stop
+    def stop() -> None:
+        for handle in handles:
+            handle.remove()
 
-    return listen_here
+    return stop
 
 
 def _read(

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -20,6 +20,8 @@ from detr_attnviz.checkpoints.source import locate
 from detr_attnviz.errors import CheckpointError, CheckpointKeysError, ChoiceError, few
 from detr_attnviz.families import hf_open
 from detr_attnviz.families.base import Family, Origin, Resize
+from detr_attnviz.families.hf_configuration import configuration_sha256
+from detr_attnviz.families.hf_family import HFFamily
 from detr_attnviz.families.hf_table import KNOWN
 from detr_attnviz.families.module import ModuleFamily
 from detr_attnviz.families.native import NativeFamily
@@ -39,9 +41,9 @@ ClassNames = str | Path | Sequence[str] | Mapping[int, str]
 class OpenOptions:
     """What a caller may say about a checkpoint that its tensors do not, or about a built module.
 
-    ``weights`` chooses between plain and averaged ("ema") ones, see ``checkpoints.read``. ``progress`` is called with (bytes so far, bytes in
-    all or None) while a known checkpoint is fetched. ``text`` is what a model is to look for, ``own`` is said about
-    built modules only.
+    ``weights`` chooses between plain and averaged ("ema") ones, see ``checkpoints.read``. ``progress`` is called with
+    (bytes so far, bytes in all or None) while a known checkpoint is fetched. ``text`` is what a model is to look for,
+    ``own`` is said about built modules only.
     """
 
     nheads: int | None = None
@@ -51,6 +53,12 @@ class OpenOptions:
     progress: Callable[[int, int | None], None] | None = None
     text: str | None = None
     own: OwnCode | None = None
+
+    @property
+    def told(self) -> dict[str, int | bool | str]:
+        """What was said of the model itself, by the names that ``load`` has for it."""
+        said = {"nheads": self.nheads, "dilation": self.dilation, "text": self.text}
+        return {name: value for name, value in said.items() if value is not None}
 
     @property
     def class_names(self) -> tuple[str, ...] | None:
@@ -66,8 +74,13 @@ def open_family(source: Source, options: OpenOptions | None = None) -> Family:
     Raises: CheckpointError, DownloadError, MissingExtraError or ChoiceError, each saying what was found.
     """
     options = options or OpenOptions()
-    if isinstance(source, nn.Module):
-        return _open_module(source, options)
+    family = _open_module(source, options) if isinstance(source, nn.Module) else _open_saved(source, options)
+    configuration = configuration_sha256(family) if isinstance(family, HFFamily) else ""
+    family.origin = replace(family.origin, told=options.told, configuration_sha256=configuration)
+    return family
+
+
+def _open_saved(source: str | Path, options: OpenOptions) -> Family:
     if options.own is not None and options.own.is_given:
         raise ChoiceError(
             "preprocess, postprocess, sites and score are for a built module; a checkpoint has its own: leave them out"
@@ -111,8 +124,7 @@ def _weights_of(found: Checkpoint) -> str:
 
 def _told(args: Mapping[str, object], options: OpenOptions) -> Mapping[str, object]:
     """A training script's arguments, and what the caller says in their place."""
-    said = {"nheads": options.nheads, "dilation": options.dilation}
-    return {**args, **{name: value for name, value in said.items() if value is not None}}
+    return {**args, **{name: value for name, value in options.told.items() if name != "text"}}
 
 
 def _asked(options: OpenOptions) -> hf_open.Asked:

@@ -10,7 +10,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from detr_attnviz.errors import ChoiceError
 from detr_attnviz.methods.gradients import (
     most_at_once,
     outputs_of,
@@ -18,7 +17,7 @@ from detr_attnviz.methods.gradients import (
     taped_scores,
     weight_gradients,
 )
-from detr_attnviz.methods.layers import sites_of
+from detr_attnviz.methods.layers import find_sites
 from detr_attnviz.recording.records import DenseRecord
 from detr_attnviz.trace import Trace
 
@@ -29,10 +28,8 @@ def attn_gradcam(trace: Trace, queries: Sequence[int], *, layer: int = -1) -> Fl
     Raises: ChoiceError for a query or layer that does not exist; CaptureError when gradients do not reach attention,
     or a site's reader does not tell what attention carries.
     """
-    looking = sites_of(trace.detector, "decoder-cross")
-    if not -len(looking) <= layer < len(looking):
-        raise ChoiceError(f"no layer {layer}: this detector has {len(looking)} layers of decoder cross-attention")
-    site = looking[layer]
+    (name,) = find_sites(trace, "cross", layer).names
+    site = trace.site(name)
     taped = taped_scores(trace, queries, outputs_of([site]))
     record = taped.records.dense(site.name)
     most = most_at_once(8 * record.queries * record.tokens)

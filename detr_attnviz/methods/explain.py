@@ -11,6 +11,7 @@ from torch import Tensor
 
 from detr_attnviz.errors import ChoiceError
 from detr_attnviz.explanation import Direction, Explanation, Kind, Samples
+from detr_attnviz.grid import Grid
 from detr_attnviz.methods.attn_gradcam import attn_gradcam
 from detr_attnviz.methods.catalogue import ALL, LAST, MEAN, RAW, Head, Layers, checked_facts
 from detr_attnviz.methods.decompose import TERMS, decompose
@@ -64,7 +65,7 @@ def explain(
     maps_each = len(set(found.terms)) or 1
     return Explanation(
         image=trace.image,
-        grid=trace.grid_of(sites.names[-1], level) if sites.names else trace.grid,
+        grid=_grid(trace, sites, level),
         maps=found.maps.cpu().numpy().astype(np.float32, copy=False),
         kind=kind,
         site=sites.name,
@@ -86,6 +87,13 @@ def explain(
         samples=found.samples,
         provenance=trace.detector.provenance | ({"picture": trace.source} if trace.source else {}),
     )
+
+
+def _grid(trace: Trace, sites: ChosenSites, level: int | None) -> Grid:
+    if not sites.names:
+        return trace.grid
+    grid = trace.grid_of(sites.names[-1], level)
+    return grid.filled() if trace.site(sites.names[-1]).form == "sampled" else grid
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from detr_attnviz.errors import ChoiceError
 from detr_attnviz.explanation import Direction
 from detr_attnviz.methods.catalogue import MEAN, Head, head_number
 from detr_attnviz.recording.records import DenseRecord
@@ -57,6 +58,11 @@ def mean_of_layers(
     ``weigh(site, attention)`` turns the attention ``[heads chosen *place]`` of the heads needed into what is shown.
     """
     names = (sites,) if isinstance(sites, str) else sites
+    grids = {trace.grid_of(name, chosen.level) for name in names}
+    if len(grids) > 1:
+        raise ChoiceError(
+            f"{' and '.join(names)} lie on different feature maps, whose mean there is none of: choose one layer"
+        )
     return torch.stack([_joined(trace, name, chosen, weigh) for name in names]).mean(0)
 
 
@@ -75,7 +81,13 @@ def focus_of(
 
 def all_rows_focus(record: DenseRecord) -> Float[Tensor, "heads queries"]:
     """``focus_of`` every row of a site."""
-    return torch.cat([focus_of(rows, _tokens(record, part)) for part, rows in row_chunks(record)], dim=1)
+    chunks = row_chunks(record)
+    return torch.cat([focus_of(_over_shown(record, rows), _tokens(record, part)) for part, rows in chunks], dim=1)
+
+
+def _over_shown(record: DenseRecord, rows: Float[Tensor, "heads queries tokens"]) -> Tensor:
+    """``rows`` that sum to 1 over the tokens that are shown."""
+    return rows if record.call.shown is None else rows / rows.sum(-1, keepdim=True)
 
 
 def _tokens(record: DenseRecord, rows: slice | list[int]) -> Float[Tensor, "one_or_heads one_or_queries"]:
@@ -126,10 +138,7 @@ def _focus(trace: Trace, site: str, chosen: Chosen, attention: Tensor) -> Float[
     record, rows = trace.records[site], chosen.rows(trace, site)
     if isinstance(record, SampledRecord):
         return sampled_focus(record, rows)
-    flat = attention.flatten(2)
-    if record.call.shown is not None:
-        flat = flat / flat.sum(-1, keepdim=True)
-    return focus_of(flat, _tokens(record, rows))
+    return focus_of(_over_shown(record, attention.flatten(2)), _tokens(record, rows))
 
 
 def sampled_focus(record: SampledRecord, rows: list[int] | slice) -> Float[Tensor, "heads chosen"]:

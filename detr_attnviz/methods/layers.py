@@ -42,22 +42,30 @@ def find_sites(trace: Trace, kind: Kind, layer: Layers) -> ChosenSites:
 
     Raises: ChoiceError naming the range of layers, or saying that there is no such attention.
     """
-    there = [site.name for site in sites_of(trace.detector, SITE_KINDS[kind])]
+    there = {site.layer: site.name for site in sites_of(trace.detector, SITE_KINDS[kind])}
     if not there:
         raise ChoiceError(f"this checkpoint has no {_IN_WORDS[SITE_KINDS[kind]]}, which kind {kind} shows")
-    room, _, short = there[0].split(".")
+    known = sorted(there)
+    room, _, short = there[known[0]].split(".")
     numbers = layers_of(layer)
-    wrong = [number for number in numbers or () if not -len(there) <= number < len(there)]
+    wrong = [number for number in numbers or () if number not in there and not -len(known) <= number < 0]
     if wrong:
-        raise ChoiceError(
-            f"no layer {', '.join(map(str, wrong))}: this checkpoint's {room} has {len(there)} layers, "
-            f"0–{len(there) - 1} (−1 is the last)"
-        )
-    if numbers is None:
-        return ChosenSites(f"{room}.{ALL}.{short}", tuple(range(len(there))), tuple(there))
-    layers = tuple(sorted({number % len(there) for number in numbers}))
-    which = ALL if len(layers) == len(there) > 1 else "+".join(map(str, layers))
+        raise ChoiceError(f"no layer {', '.join(map(str, wrong))}: {_known_layers(room, known)} (−1 is the last)")
+    layers = tuple(known if numbers is None else sorted({known[n] if n < 0 else n for n in numbers}))
+    is_all = numbers is None or len(layers) == len(known) > 1
+    which = ALL if is_all and _are_all(known) else "+".join(map(str, layers))
     return ChosenSites(f"{room}.{which}.{short}", layers, tuple(there[number] for number in layers))
+
+
+def _known_layers(room: str, known: Sequence[int]) -> str:
+    if not _are_all(known):
+        return f"the {room} layers that are recorded here are {', '.join(map(str, known))}"
+    return f"this checkpoint's {room} has {len(known)} layers, 0–{len(known) - 1}"
+
+
+def _are_all(layers: Sequence[int]) -> bool:
+    """Whether layers are counted from 0 without a gap."""
+    return list(layers) == list(range(len(layers)))
 
 
 def records_of(trace: Trace, kind: SiteKind, method: str) -> list[DenseRecord]:
@@ -80,7 +88,42 @@ def sites_for(detector: Detector, kind: SiteKind, method: str) -> list[Attention
             "one layer, such as raw or value-norm"
         )
     check_form(sites, method)
+    layers = [site.layer for site in sites]
+    if not _are_all(layers):
+        raise ChoiceError(
+            f"method {method} goes through all layers, and of {_IN_WORDS[kind]} only layers "
+            f"{', '.join(map(str, layers))} are recorded: choose a method of one layer, such as raw or value-norm"
+        )
     return sites
+
+
+def decoder_sites_for(detector: Detector, method: str) -> tuple[list[AttentionSite], list[AttentionSite]]:
+    """Self- and cross-attention of every decoder layer.
+
+    Raises: ChoiceError when one is missing somewhere.
+    """
+    listening, looking = (sites_for(detector, kind, method) for kind in ("decoder-self", "decoder-cross"))
+    if len(listening) != len(looking):
+        raise ChoiceError(
+            f"method {method} needs self- and cross-attention in every decoder layer: this detector has "
+            f"{len(listening)} of the one and {len(looking)} of the other"
+        )
+    return listening, looking
+
+
+def missing_for(detector: Detector, method: str) -> str:
+    """Why ``method`` cannot explain this detector's objects, as far as its sites tell; "" if it can."""
+    try:
+        if method in ("rollout", "relevance"):
+            sites_for(detector, "encoder-self", method)
+            decoder_sites_for(detector, method)
+        elif method == "gradcam" and detector.family.projection() is None:
+            return "method gradcam needs a single projection of the backbone's last features"
+        elif method not in ("raw", "gradcam"):
+            check_form(sites_of(detector, "decoder-cross"), method)
+    except ChoiceError as error:
+        return str(error)
+    return ""
 
 
 def check_form(sites: Sequence[AttentionSite], method: str) -> None:

@@ -12,14 +12,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from detr_attnviz.errors import ChoiceError
 from detr_attnviz.methods.gradients import (
     most_at_once,
     outputs_of,
     rows_of,
     taped_scores,
 )
-from detr_attnviz.methods.layers import sites_for
+from detr_attnviz.methods.layers import decoder_sites_for, sites_for
 from detr_attnviz.recording.hooks import Records
 from detr_attnviz.sites import AttentionSite
 from detr_attnviz.trace import Trace
@@ -36,13 +35,7 @@ def relevance(trace: Trace, queries: Sequence[int]) -> Float[Tensor, "queries ro
     gradients do not reach attention, or a site's reader does not tell what attention carries.
     """
     encoder = sites_for(trace.detector, "encoder-self", "relevance")
-    listening = sites_for(trace.detector, "decoder-self", "relevance")
-    looking = sites_for(trace.detector, "decoder-cross", "relevance")
-    if len(listening) != len(looking):
-        raise ChoiceError(
-            "method relevance needs self- and cross-attention in every decoder layer: this detector has "
-            f"{len(listening)} of the one and {len(looking)} of the other"
-        )
+    listening, looking = decoder_sites_for(trace.detector, "relevance")
     taped = taped_scores(trace, queries, outputs_of([*encoder, *listening, *looking]))
     kept = [taped.records.dense(site.name) for site in encoder]
     most = most_at_once(sum(4 * record.queries * record.tokens for record in kept))

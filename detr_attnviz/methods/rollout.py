@@ -14,7 +14,7 @@ from torch import Tensor
 
 from detr_attnviz.errors import ChoiceError
 from detr_attnviz.methods.heads import row_chunks
-from detr_attnviz.methods.layers import records_of, sites_of
+from detr_attnviz.methods.layers import decoder_sites_for, records_of
 from detr_attnviz.recording.kept import checked
 from detr_attnviz.recording.records import DenseRecord
 from detr_attnviz.trace import Trace
@@ -29,8 +29,8 @@ def rollout(trace: Trace, queries: Sequence[int]) -> Float[Tensor, "queries rows
     Raises: ChoiceError when a kind of attention is missing, or does not lie over the picture's cells.
     """
     encoder = records_of(trace, "encoder-self", "rollout")
-    decoder = records_of(trace, "decoder-self", "rollout")
-    cross = records_of(trace, "decoder-cross", "rollout")[-1]
+    listening, looking = decoder_sites_for(trace.detector, "rollout")
+    decoder, cross = [trace.records.dense(site.name) for site in listening], trace.records.dense(looking[-1].name)
     _check_sizes([*encoder, cross], math.prod(trace.grid.canvas))
     _check_sizes(decoder, cross.queries)
     # Row q of R_qqᵀ is column q of R_qq, and R_qq comes to it with its first layer first.
@@ -41,7 +41,7 @@ def rollout(trace: Trace, queries: Sequence[int]) -> Float[Tensor, "queries rows
     row = _times_attention(column.T, cross)
     for record in reversed(encoder):
         row = (_times_attention(row, record) + row) / 2
-    return trace.on_grid(sites_of(trace.detector, "decoder-cross")[-1].name, row)
+    return trace.on_grid(looking[-1].name, row)
 
 
 def _attention_times(record: DenseRecord, columns: Float[Tensor, "tokens chosen"]) -> Float[Tensor, "queries chosen"]:

@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -78,6 +79,12 @@ def test_a_recipe_refuses_another_checkpoint_under_the_same_path(opened: Detecto
     (tmp_path / "tiny.pth").unlink()
     with pytest.raises(CheckpointError, match="on a worker of the cluster: .*no such file"):
         recipe()
+
+
+def test_a_recipe_refuses_a_checkpoint_that_is_taken_for_another_model(opened: Detector) -> None:
+    recipe = Recipe.of(opened)
+    with pytest.raises(CheckpointError, match=r"tiny.pth works otherwise than here: have the same configuration files"):
+        replace(recipe, origin=replace(recipe.origin, told={"nheads": 2}))()
 
 
 @needs_ray

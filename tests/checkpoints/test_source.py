@@ -64,7 +64,10 @@ def test_known_name_is_fetched(here: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert fetched == [("detr-r101", print)]
 
 
-@pytest.mark.parametrize("missing", ["none.pth", "", "Demo", "~nobody-of-this-name/x", "a\0b", "x" * 300, "demo/"])
+@pytest.mark.parametrize(
+    "missing",
+    ["none.pth", "", "Demo", "~nobody-of-this-name/x", "a\0b", "x" * 300, "demo/", "a--b/c", "x/" + "y" * 300],
+)
 @pytest.mark.usefixtures("here")
 def test_nothing_there_lists_the_known_names(missing: str) -> None:
     with pytest.raises(CheckpointError, match="no such file or folder, and no known name; known names are") as caught:

@@ -9,6 +9,8 @@ from detr_attnviz.errors import ChoiceError
 from detr_attnviz.evaluation.choice import MethodChoice, parse_methods
 from detr_attnviz.evaluation.settings import EvaluationSettings
 from tests.evaluation.fakes import PixelFamily
+from tests.methods.sampling import sampling_detector
+from tests.tiny import tiny_detector
 
 
 def test_the_whole_and_the_empty_picture_are_always_among_the_shares() -> None:
@@ -53,3 +55,14 @@ def test_threshold_is_the_detectors_unless_it_is_given() -> None:
     detector = Detector(PixelFamily())
     assert EvaluationSettings().settled(detector).threshold == PixelFamily.threshold
     assert EvaluationSettings(threshold=0.2).settled(detector).threshold == 0.2
+
+
+def test_methods_and_heads_that_the_detector_does_not_allow_are_left_out_by_default() -> None:
+    asked = EvaluationSettings()
+    settled = asked.settled(sampling_detector())
+    assert [choice.name for choice in settled.methods] == ["raw"]
+    assert settled.heads == ()
+    assert set(asked.without(settled)) >= {"rollout", "relevance", "silencing heads"}
+    named = EvaluationSettings(methods=parse_methods("raw,relevance"), heads=("cross", "decoder-self"))
+    assert named.settled(sampling_detector()).methods == named.methods
+    assert asked.settled(tiny_detector()).methods == asked.methods

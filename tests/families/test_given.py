@@ -83,6 +83,14 @@ def test_a_mask_tells_the_picture_from_its_padding(picture_is: int) -> None:
     mask[:, :6, :9] = picture_is
     assert Given.of({"pixel_values": PICTURE, "mask": mask}).size_px == (6, 9)
     assert Given.of((PICTURE, mask.bool())).size_px == (6, 9)
+    assert Given.of({"img": PICTURE, "masks": mask.float()}).size_px == (6, 9)
+    assert Given.of({"img": PICTURE, "masks": mask[:, None].half()}).size_px == (6, 9)
+
+
+def test_a_grey_picture_of_zeros_and_ones_is_no_mask() -> None:
+    grey = torch.zeros(1, 1, 8, 12)
+    grey[..., :3, :3] = 1
+    assert Given.of(grey).size_px == (8, 12)
 
 
 def test_without_a_mask_nothing_is_padding() -> None:

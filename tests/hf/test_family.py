@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.testing import assert_close
 
 from detr_attnviz.detector import Detector
-from detr_attnviz.errors import ChoiceError
+from detr_attnviz.errors import CheckpointError, ChoiceError
 from detr_attnviz.families.hf_family import HFFamily
 from detr_attnviz.families.hf_open import Asked, open_built, open_saved
 from detr_attnviz.families.open import OpenOptions, open_family
@@ -192,6 +192,35 @@ def test_a_built_model_finds_its_processor_where_its_weights_came_from(tmp_path:
     family = open_built(model)
     assert family.processing.size == {"shortest_edge": 64, "longest_edge": 128}
     assert family.origin.notes == ()
+
+
+@pytest.mark.parametrize("name", ["a--b/c", "foo/..", "a/" + "b" * 300, "a\0b"])
+def test_a_built_model_whose_weights_came_from_nowhere(name: str) -> None:
+    model: Any = tiny("conditional_detr")
+    model.config.name_or_path = name
+    assert any("no preprocessor_config.json" in note for note in open_built(model).origin.notes)
+
+
+def test_a_built_model_that_reads_a_text_says_where_its_tokenizer_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(save_folder("grounding-dino", tmp_path))
+    model: Any = tiny("grounding-dino")
+    with pytest.raises(CheckpointError, match=r"was built without a tokenizer: set config\.name_or_path to the folder"):
+        open_built(model, Asked(text="dog"))
+    model.config.name_or_path = str(tmp_path)
+    assert open_built(model, Asked(text="dog")).class_names == ("dog",)
+
+
+def test_only_modules_of_known_packages_leave_what_they_were_given_as_it_is() -> None:
+    class InPlace(nn.Linear):
+        def forward(self, input: Tensor) -> Tensor:
+            return super().forward(input.mul_(2))
+
+    model: Any = tiny("conditional_detr")
+    assert open_built(model).holds_still
+    model.model.decoder.layers[0].mlp.fc1 = InPlace(32, 64)
+    assert not open_built(model).holds_still
 
 
 def test_a_built_model_that_is_no_detector() -> None:

@@ -17,6 +17,7 @@ from detr_attnviz.families.open import open_family
 from tests.hf.hub_server import Hub, serving
 from tests.hf.saved import save_folder
 
+huggingface_hub = pytest.importorskip("huggingface_hub", reason="huggingface_hub is not installed")
 constants = pytest.importorskip("huggingface_hub.constants", reason="huggingface_hub is not installed")
 
 NAME = "somebody/tiny-conditional-detr"
@@ -105,6 +106,51 @@ def test_pickled_weights_are_taken_where_there_are_no_others(hub: Hub, tmp_path:
 @pytest.mark.parametrize("name", ["a/b.pth", "a/b/c", "a", "./a", "../a", "~a/b", "a/b.safetensors", "a b/c", ""])
 def test_what_is_no_name_of_the_hub(name: str) -> None:
     assert not is_hub_name(name)
+
+
+REFUSED = [
+    "a--b/c",
+    "foo/..",
+    "-a/b",
+    "a-/b",
+    "a/.b",
+    "a/b.",
+    "a/b..c",
+    "a/b.git",
+    "a/" + "b" * 97,
+    "b" * 97 + "/a",
+    "é/b",
+]
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_the_hub_allows_no_name_to_be_is_said_in_a_line(name: str, hub: Hub) -> None:
+    assert not is_hub_name(name)
+    assert cached_folder(name) is None
+    assert not needs_fetching(name)
+    with pytest.raises(CheckpointError, match="no such file or folder, and no known name") as caught:
+        open_family(name)
+    assert "\n" not in str(caught.value)
+    assert hub.fetched == []
+
+
+@pytest.mark.parametrize("name", ["a/b", "_a/b_", "a-b/c.d-e_f", "a/" + "b" * 96, "0/1"])
+@pytest.mark.usefixtures("hub")
+def test_what_the_hubs_package_takes_for_a_name_is_one(name: str) -> None:
+    huggingface_hub.utils.validate_repo_id(name)
+    assert is_hub_name(name)
+
+
+@pytest.mark.usefixtures("hub")
+def test_a_name_that_only_the_hubs_package_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*args: object, **options: object) -> None:
+        raise huggingface_hub.utils.HFValidationError("no such name")
+
+    monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", refuse)
+    monkeypatch.setattr(huggingface_hub, "HfApi", refuse)
+    assert cached_folder("a/b") is None
+    with pytest.raises(DownloadError, match="a/b: .*no such name"):
+        fetched_folder("a/b")
 
 
 def test_what_lies_in_the_current_folder_is_that(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ from detr_attnviz.families.hf_family import HFFamily
 from detr_attnviz.families.native import NativeFamily
 from detr_attnviz.methods.explain import explain
 from detr_attnviz.trace import Trace
-from tests.hf import tiny_dense
+from tests.hf import tiny_dense, tiny_sampled
 from tests.tiny import drawn_picture
 
 transformers = pytest.importorskip("transformers", reason="transformers is not installed")
@@ -73,6 +73,28 @@ def test_one_stack_of_cells_and_queries_is_no_encoder_and_decoder(tmp_path: Path
     found = explain(trace, queries=[0, 1])
     assert found.rest_where == "on other tokens"
     np.testing.assert_allclose(found.maps.sum((1, 2)) + found.rest, 1, atol=1e-5)
+
+
+def test_heads_are_weighed_by_what_they_give_to_cells(tmp_path: Path) -> None:
+    tiny_dense.save_folder("yolos", tmp_path)
+    trace = load(tmp_path).trace(PICTURE)
+    cell = trace.cells_at([(40, 20)], "encoder.1.self")[0]
+    rows = trace.records.dense("encoder.1.self").map()[0]  # [heads cells cells], each sums to less than 1
+    rows = rows / rows.sum(-1, keepdim=True)
+    sharpness = (torch.log(torch.tensor(float(rows.shape[-1]))) - torch.special.entr(rows).sum(-1)).clamp(min=0)
+    weights = sharpness / sharpness.sum(0)
+    expected = (weights * trace.records.dense("encoder.1.self").map()[0, :, :, cell]).sum(0)
+    found = explain(trace, kind="encoder", points=[(40, 20)], direction="to", head="entropy-weighted")
+    np.testing.assert_allclose(found.maps[0].ravel(), expected, rtol=1e-4)
+
+
+def test_encoder_layers_on_different_feature_maps_have_no_mean(tmp_path: Path) -> None:
+    tiny_sampled.save_folder("rt_detr", tmp_path, encode_proj_layers=[1, 2])
+    trace = load(tmp_path).trace(PICTURE)
+    grids = [explain(trace, kind="encoder", points=[(40, 20)], layer=layer).grid for layer in (0, 1)]
+    assert [grid.stride_px for grid in grids] == [16, 32]
+    with pytest.raises(ChoiceError, match="encoder.0.self and encoder.1.self lie on different feature maps"):
+        explain(trace, kind="encoder", points=[(40, 20)], layer="all")
 
 
 @pytest.mark.parametrize("model_type", ["conditional_detr", "dab-detr"])

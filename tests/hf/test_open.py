@@ -1,6 +1,8 @@
 """Folders of transformers are opened without running their code and without a network, or one line says why not."""
 
+import builtins
 import importlib.util
+import json
 import socket
 from pathlib import Path
 from typing import Any
@@ -148,6 +150,54 @@ def test_code_beside_the_weights_is_not_run(folder: Path) -> None:
     write(folder / "preprocessor_config.json", auto_map=own)
     assert isinstance(open_family(folder), HFFamily)
     assert not witness.exists()
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Questions that are put to whoever sits there, who would say yes."""
+    questions: list[str] = []
+
+    def answer(question: str = "") -> str:
+        questions.append(question)
+        return "y"
+
+    monkeypatch.setattr(builtins, "input", answer)
+    return questions
+
+
+@pytest.mark.parametrize("part", ["backbone_config", "text_config"])
+def test_code_that_a_part_of_the_configuration_names_is_not_asked_about(
+    part: str, tmp_path: Path, asked: list[str]
+) -> None:
+    folder = save_folder("grounding-dino", tmp_path)
+    named = {name: "evil/model--modeling.Own" for name in ("AutoConfig", "AutoModel", "AutoBackbone")}
+    inner = json.loads((folder / "config.json").read_text())[part]
+    write(folder / "config.json", **{part: inner | {"auto_map": named}})
+    assert isinstance(open_family(folder, OpenOptions(text="a cat")), HFFamily)
+    assert asked == []
+
+
+@pytest.mark.parametrize("asked_for", ["eager", "flash_attention_2", "evil/kernel", {"backbone_config": "evil/kernel"}])
+def test_attention_runs_as_it_does_here_whatever_the_configuration_asks_for(folder: Path, asked_for: Any) -> None:
+    expected = open_family(folder)
+    words = dict.fromkeys(
+        ("attn_implementation", "_attn_implementation", "experts_implementation", "_experts_implementation"), asked_for
+    )
+    inner = json.loads((folder / "config.json").read_text())["backbone_config"]
+    write(folder / "config.json", backbone_config=inner | words, **words)
+    found = open_family(folder)
+    assert isinstance(expected, HFFamily)
+    assert isinstance(found, HFFamily)
+    config: Any = found.model.config
+    assert config._attn_implementation == "sdpa"
+    assert config.backbone_config._attn_implementation == expected.model.config.backbone_config._attn_implementation  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("name", ["hf-hub:evil/model", "local-dir:/x"])
+def test_an_address_for_a_backbone_is_refused(folder: Path, name: str) -> None:
+    write(folder / "config.json", backbone_config={"model_type": "timm_backbone", "backbone": name})
+    with pytest.raises(CheckpointError, match=f"refused, because backbone='{name}' in its configuration is an address"):
+        open_family(folder)
 
 
 @pytest.mark.parametrize("options", [OpenOptions(nheads=4), OpenOptions(dilation=True)])

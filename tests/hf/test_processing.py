@@ -74,8 +74,16 @@ def test_without_a_file_the_familys_usual_processor_is_noted() -> None:
 @pytest.mark.parametrize(
     ("saved", "message"),
     [
-        ({"image_processor_type": "OwnImageProcessor"}, "'OwnImageProcessor' .*is no image processor of transformers"),
-        ({"image_processor_type": "DetrConfig"}, "'DetrConfig' .*is no image processor"),
+        (
+            {"image_processor_type": "OwnImageProcessor"},
+            "'OwnImageProcessor' .*no DETR .*known are .*RTDetrImageProcessor",
+        ),
+        ({"image_processor_type": "DetrConfig"}, "'DetrConfig' .*correct it, or remove the file"),
+        (
+            {"image_processor_type": "OneFormerImageProcessorFast", "repo_path": "evil/files"},
+            "OneFormerImageProcessor'",
+        ),
+        ({"feature_extractor_type": "ViTFeatureExtractor"}, "'ViTImageProcessor' .*prepares pictures for no DETR"),
         ({"size": {"depth": 3}}, "preprocessor_config.json"),
     ],
 )
@@ -113,6 +121,23 @@ def test_padding_of_the_processor_is_no_part_of_the_picture(tmp_path: Path) -> N
     assert [(level.rows, level.cols) for level in prepared.levels] == [(8, 11), (4, 6), (2, 3), (1, 2)]
     assert {level.canvas_px for level in prepared.levels} == {(128, 128)}
     assert [level.canvas for level in prepared.levels] == [(16, 16), (8, 8), (4, 4), (2, 2)]
+
+
+@pytest.mark.parametrize("model_type", [name for name, known in KNOWN.items() if not known.has_mask])
+def test_nothing_is_padded_for_a_model_without_a_mask(model_type: str) -> None:
+    known = KNOWN[model_type]
+    size = {"shortest_edge": 64, "longest_edge": 128} if model_type == "yolos" else {"height": 64, "width": 96}
+    plain = processing_of(known, {"image_processor_type": known.processor, "size": size}, 1)
+    padding = {"do_pad": True, "pad_size": {"height": 128, "width": 160}}
+    padded = processing_of(known, {"image_processor_type": known.processor, "size": size, **padding}, 1)
+    assert plain.notes == ()
+    assert padded.notes == (
+        f"pad_size in preprocessor_config.json is left out: {known.title} cannot be told what is padding",
+    )
+    expected, found = plain.inputs(IMAGE), padded.inputs(IMAGE)
+    assert expected.keys() == found.keys() == {"images"}
+    assert torch.equal(expected["images"], found["images"])
+    assert min(found["images"].shape[-2:]) == 64
 
 
 def test_sides_that_fit_no_window_are_padded(tmp_path: Path) -> None:

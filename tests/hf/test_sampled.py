@@ -256,6 +256,28 @@ def test_arguments_by_position_are_read_as_by_name() -> None:
     assert torch.equal(sampled(records, "encoder.0.self").locations, expected.locations)
 
 
+def test_arguments_that_a_forward_of_ones_own_only_passes_on() -> None:
+    found, plain = seen("deformable_detr"), seen("deformable_detr")
+    module, call = found.sites[0].module, found.calls["encoder.0.self"]
+
+    class Passing(type(module)):  # type: ignore[misc]
+        def forward(self, hidden_states: Tensor, *others: Any, **options: Any) -> Any:
+            return super().forward(hidden_states, *others, **options)
+
+    module.__class__ = Passing
+    with record(found.sites) as records, torch.no_grad():
+        module(**call.given)
+    expected = sampled(plain.records, "encoder.0.self")
+    assert torch.equal(sampled(records, "encoder.0.self").locations, expected.locations)
+    hidden, others = call.given["hidden_states"], ("attention_mask", "encoder_hidden_states", "encoder_attention_mask")
+    rest = ("position_embeddings", "reference_points", "spatial_shapes", "spatial_shapes_list", "level_start_index")
+    by_position = [call.given.get(name) for name in (*others, *rest)]
+    wrong = r"Passing was called without reference_points, spatial_shapes_list by name.*or pass them by name"
+    with pytest.raises(CaptureError, match=wrong), record(found.sites), torch.no_grad():
+        module(hidden, *by_position)
+    assert not module._forward_hooks
+
+
 def test_places_of_a_model_in_half_precision() -> None:
     model = tiny("rt_detr_v2").to(torch.bfloat16)
     sites = sampled_sites(model)

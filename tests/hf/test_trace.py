@@ -8,7 +8,7 @@ import torch
 from detr_attnviz.detector import load
 from detr_attnviz.families.hf_table import KNOWN
 from detr_attnviz.recording.hooks import record
-from tests.hf import tiny_dense
+from tests.hf import tiny_dense, tiny_sampled
 from tests.tiny import drawn_picture
 
 pytest.importorskip("transformers", reason="transformers is not installed")
@@ -18,7 +18,7 @@ PICTURE = drawn_picture(192, 160)
 @pytest.mark.parametrize("model_type", KNOWN)
 def test_nothing_that_a_record_keeps_changes_afterwards(tmp_path: Path, model_type: str) -> None:
     known = KNOWN[model_type]
-    save = tiny_dense.save_folder if model_type in tiny_dense.FAMILIES else tiny_dense.tiny_sampled.save_folder
+    save = tiny_dense.save_folder if model_type in tiny_dense.FAMILIES else tiny_sampled.save_folder
     save(model_type, tmp_path)
     detector = load(tmp_path, text="cat. remote dog." if known.needs_text else None)
     inputs = detector.prepare(PICTURE).inputs

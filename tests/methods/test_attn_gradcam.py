@@ -47,7 +47,7 @@ def test_layers_differ_and_count_from_the_end(trace: Trace) -> None:
     first, last = attn_gradcam(trace, [1], layer=0), attn_gradcam(trace, [1])
     assert not torch.equal(first, last)
     assert torch.equal(attn_gradcam(trace, [1], layer=-2), first)
-    with pytest.raises(ChoiceError, match="no layer 2: this detector has 2 layers"):
+    with pytest.raises(ChoiceError, match="no layer 2: this checkpoint's decoder has 2 layers"):
         attn_gradcam(trace, [1], layer=2)
 
 

@@ -5,8 +5,11 @@ from typing import Any
 import pytest
 
 from detr_attnviz.errors import ChoiceError
-from detr_attnviz.methods.layers import ChosenSites, find_sites, records_of
+from detr_attnviz.methods.catalogue import METHODS
+from detr_attnviz.methods.explain import explain
+from detr_attnviz.methods.layers import ChosenSites, find_sites, missing_for, records_of
 from detr_attnviz.trace import Trace
+from tests.methods.sampling import sampling_detector
 from tests.tiny import drawn_picture, tiny_detector
 
 
@@ -49,3 +52,36 @@ def test_attention_that_is_not_there() -> None:
         find_sites(trace, "encoder", -1)
     with pytest.raises(ChoiceError, match="method rollout needs encoder self-attention, and this detector has none"):
         records_of(trace, "encoder-self", "rollout")
+
+
+@pytest.fixture
+def some_layers(monkeypatch: pytest.MonkeyPatch) -> Trace:
+    """Only decoder layers 1 and 3 of four are recorded."""
+    trace = tiny_detector(decoder_layers=4).trace(drawn_picture())
+    left = tuple(site for site in trace.detector.sites if site.kind == "encoder-self" or site.layer in (1, 3))
+    monkeypatch.setitem(vars(trace.detector), "sites", left)
+    return trace
+
+
+def test_layers_keep_their_numbers_where_others_are_left_out(some_layers: Trace) -> None:
+    for layer in (-1, 3):
+        assert find_sites(some_layers, "cross", layer) == ChosenSites("decoder.3.cross", (3,), ("decoder.3.cross",))
+    found = find_sites(some_layers, "cross", "all")
+    assert (found.name, found.layers) == ("decoder.1+3.cross", (1, 3))
+    with pytest.raises(ChoiceError, match="no layer 0: the decoder layers that are recorded here are 1, 3"):
+        find_sites(some_layers, "cross", 0)
+
+
+@pytest.mark.parametrize("method", ["rollout", "relevance"])
+def test_methods_of_all_layers_miss_those_left_out(some_layers: Trace, method: str) -> None:
+    with pytest.raises(ChoiceError, match="goes through all layers, and of decoder self-attention only layers 1, 3"):
+        explain(some_layers, method=method, queries=[0])
+
+
+def test_what_a_detector_allows_is_told_without_a_forward(some_layers: Trace, trace: Trace) -> None:
+    methods = [name for name, facts in METHODS.items() if "cross" in facts.kinds]
+    assert [name for name in methods if missing_for(trace.detector, name)] == []
+    assert [name for name in methods if missing_for(some_layers.detector, name)] == ["rollout", "relevance"]
+    sampled = sampling_detector()
+    left = ["rollout", "attn-gradcam", "relevance", "value-norm", "decompose", "gradcam"]
+    assert [name for name in methods if missing_for(sampled, name)] == left

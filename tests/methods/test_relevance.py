@@ -191,7 +191,8 @@ def normalised_double(r: Tensor) -> Tensor:
 @pytest.mark.parametrize(
     ("missing", "words"),
     [
-        (["decoder.0.self"], "needs self- and cross-attention in every decoder layer: this detector has 1 of the one"),
+        (["decoder.1.self"], "needs self- and cross-attention in every decoder layer: this detector has 1 of the one"),
+        (["decoder.0.self"], "goes through all layers, and of decoder self-attention only layers 1 are recorded"),
         (["decoder.0.self", "decoder.1.self"], "relevance needs decoder self-attention"),
         (["encoder.0.self"], "relevance needs encoder self-attention"),
     ],

@@ -27,7 +27,7 @@ def test_the_map_and_what_is_outside_sum_to_one(trace: Trace) -> None:
 
 def test_all_levels_lie_on_the_grid_of_sixteen_pixels_a_cell(trace: Trace) -> None:
     assert [grid.stride_px for grid in trace.levels] == list(STRIDES_PX)
-    assert explain(trace, queries=[0]).grid == trace.grid == trace.levels[1]
+    assert explain(trace, queries=[0]).grid == trace.grid == trace.levels[1]  # no cell reaches past this picture
 
 
 @pytest.mark.parametrize("head", ["mean", "1", "entropy-weighted"])
@@ -40,6 +40,22 @@ def test_the_map_is_the_splat_of_the_samples(trace: Trace, head: str) -> None:
     np.testing.assert_allclose(outside, found.rest, atol=1e-5)
     assert found.samples.weights.shape == (2, 6 if head == "1" else 18)
     np.testing.assert_allclose(found.samples.weights.sum(1), 1, atol=1e-6)
+
+
+@pytest.mark.parametrize("level", [None, 0, 2])
+def test_points_and_map_agree_where_no_stride_divides_the_picture(level: int | None) -> None:
+    trace = sampling_detector().trace(drawn_picture(100, 70), shortest_px=70, longest_px=100)
+    found = explain(trace, queries=range(5), level=level)
+    assert found.samples is not None
+    rows, cols = found.maps.shape[1:]
+    places = torch.from_numpy(found.samples.places / np.array([100, 70], np.float32))
+    maps, _ = splat(places, torch.from_numpy(found.samples.weights), (rows, cols))
+    np.testing.assert_allclose(maps, found.maps, atol=1e-5)
+    # so the cells that the maps are drawn by must share the picture out evenly, though 100 is no multiple of a stride
+    for token in (0, rows * cols - 1):
+        row, col = divmod(token, cols)
+        expected = (col * 100 / cols, row * 70 / rows, (col + 1) * 100 / cols, (row + 1) * 70 / rows)
+        np.testing.assert_allclose(found.grid.cell_box(token), expected, rtol=1e-6)
 
 
 def test_a_level_alone_lies_on_its_own_cells_with_its_share(trace: Trace) -> None:
@@ -108,6 +124,7 @@ def test_methods_that_need_all_cells_say_so(trace: Trace, method: str) -> None:
         ({"kind": "encoder", "points": [(1, 1)], "direction": "to"}, "no direction 'to'"),
         ({"kind": "encoder", "points": [(1, 1)], "point_level": 5}, "no level 5"),
         ({"head": 3}, "no head 3"),
+        ({"layer": 2}, "no layer 2: this checkpoint's decoder has 2 layers"),
     ],
 )
 def test_what_is_not_there_is_named(trace: Trace, asked: dict[str, object], words: str) -> None:
