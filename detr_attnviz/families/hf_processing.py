@@ -132,15 +132,14 @@ def _class_of(name: str) -> Any:
 
     for suffix in _SUFFIXES:
         name = name.removesuffix(suffix)
-    usual = sorted({known.processor for known in KNOWN.values()})
-    found = (getattr(transformers, f"{name}Pil", None) or getattr(transformers, name, None)) if name in usual else None
-    if found is None:
+    usual = sorted({known.processor for known in KNOWN.values() if hasattr(transformers, known.processor)})
+    if name not in usual:
         raise CheckpointError(
             f"{quoted('image_processor_type', name)} in {_CONFIG} prepares pictures for no DETR that transformers "
             f"{transformers.__version__} has; known are {', '.join(usual)}; correct it, or remove the file for the "
             "family's usual one"
         )
-    return found
+    return getattr(transformers, f"{name}Pil", None) or getattr(transformers, name)
 
 
 def _size_of(processor: Any, usual: Known | None, notes: list[str]) -> Mapping[str, int]:

@@ -126,6 +126,8 @@ def test_padding_of_the_processor_is_no_part_of_the_picture(tmp_path: Path) -> N
 @pytest.mark.parametrize("model_type", [name for name, known in KNOWN.items() if not known.has_mask])
 def test_nothing_is_padded_for_a_model_without_a_mask(model_type: str) -> None:
     known = KNOWN[model_type]
+    if not hasattr(transformers, known.processor):
+        pytest.skip(f"transformers {transformers.__version__} has no {known.processor}")
     size = {"shortest_edge": 64, "longest_edge": 128} if model_type == "yolos" else {"height": 64, "width": 96}
     plain = processing_of(known, {"image_processor_type": known.processor, "size": size}, 1)
     padding = {"do_pad": True, "pad_size": {"height": 128, "width": 160}}
