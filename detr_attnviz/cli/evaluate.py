@@ -19,8 +19,6 @@ from detr_attnviz.evaluation.settings import SHARES, EvaluationSettings
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_WHAT = "What to evaluate"
-
 
 @dataclass(frozen=True)
 class EvaluationOptions:
@@ -32,7 +30,7 @@ class EvaluationOptions:
             metavar="NAME,…",
             help=f"Methods to compare, each {NOTATION}. (default: {', '.join(comparable())})".replace("[", r"\["),
             show_default=False,
-            rich_help_panel=_WHAT,
+            rich_help_panel=opt.WHAT,
         ),
     ] = ",".join(comparable())
     controls: Annotated[
@@ -41,7 +39,7 @@ class EvaluationOptions:
             "--controls/--no-controls",
             metavar="",
             help="Also a random map, a shuffled model's attention, and every method's map on the shuffled model.",
-            rich_help_panel=_WHAT,
+            rich_help_panel=opt.WHAT,
         ),
     ] = True
     heads: Annotated[
@@ -49,7 +47,7 @@ class EvaluationOptions:
         typer.Option(
             metavar="KIND,…",
             help="Silence each head of cross, encoder, decoder-self attention in turn; or none.",
-            rich_help_panel=_WHAT,
+            rich_help_panel=opt.WHAT,
         ),
     ] = "cross"
     shares: Annotated[
@@ -57,32 +55,19 @@ class EvaluationOptions:
         typer.Option(
             metavar="PERCENT,…",
             help="Shares of cells that are removed, or alone left in; 0 and 100 are always among them.",
-            rich_help_panel=_WHAT,
+            rich_help_panel=opt.WHAT,
         ),
     ] = ",".join(f"{100 * share:g}" for share in SHARES)
-    label: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME", help="Only this class; repeatable.", rich_help_panel=_WHAT),
-    ] = None
+    label: opt.Labels = None
     top_k: Annotated[
         int,
-        typer.Option(min=1, metavar="N", help="At most the best so many a picture.", rich_help_panel=_WHAT),
+        typer.Option(min=1, metavar="N", help="At most the best so many a picture.", rich_help_panel=opt.WHAT),
     ] = 2
-    threshold: Annotated[
-        float | None,
-        typer.Option(
-            min=0.0,
-            max=1.0,
-            metavar="SCORE",
-            help="Lowest score to evaluate. (default: 0.7; 0.5 where classes have scores of their own)",
-            rich_help_panel=_WHAT,
-            show_default=False,
-        ),
-    ] = None
+    threshold: opt.Threshold = None
     seed: Annotated[
         int,
         typer.Option(
-            min=0, metavar="N", help="Of the controls, and of the order of equal cells.", rich_help_panel=_WHAT
+            min=0, metavar="N", help="Of the controls, and of the order of equal cells.", rich_help_panel=opt.WHAT
         ),
     ] = 0
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from detr_attnviz.methods.request import Request
 
 _MODEL = "Model"
-_WHAT = "What to show"
+WHAT = "What is explained"
 _DRAWING = "Drawing"
 OUTPUT = "Output"
 PICTURES = (
@@ -26,6 +26,20 @@ PICTURES = (
 AsJson = Annotated[
     bool,
     typer.Option("--json", metavar="", help="Print data as JSON on stdout and nothing else.", rich_help_panel=OUTPUT),
+]
+Threshold = Annotated[
+    float | None,
+    typer.Option(
+        min=0.0,
+        max=1.0,
+        metavar="SCORE",
+        help="Lowest score of the objects. (default: 0.7; 0.5 where classes have scores of their own)",
+        rich_help_panel=WHAT,
+        show_default=False,
+    ),
+]
+Labels = Annotated[
+    list[str] | None, typer.Option(metavar="NAME", help="Only this class; repeatable.", rich_help_panel=WHAT)
 ]
 Classes = Annotated[
     Path | None,
@@ -148,7 +162,7 @@ class ShowOptions:
         typer.Option(
             metavar="NAME",
             help=" ".join(f"{name}: {facts.summary}." for name, facts in METHODS.items()),
-            rich_help_panel=_WHAT,
+            rich_help_panel=WHAT,
         ),
     ] = RAW
     kind: Annotated[
@@ -157,7 +171,7 @@ class ShowOptions:
             metavar="KIND",
             help="cross: objects over the picture. encoder: places over the picture, at --point. "
             "decoder-self: objects over objects.",
-            rich_help_panel=_WHAT,
+            rich_help_panel=WHAT,
         ),
     ] = "cross"
     layer: Annotated[
@@ -165,7 +179,7 @@ class ShowOptions:
         typer.Option(
             metavar="N|N,M,…|all",
             help="Layer, counted from 0; -1 is the last. Of several the mean.",
-            rich_help_panel=_WHAT,
+            rich_help_panel=WHAT,
         ),
     ] = str(LAST)
     head: Annotated[
@@ -173,40 +187,28 @@ class ShowOptions:
         typer.Option(
             metavar="HOW",
             help="A head's number, or how heads join: mean, max, or entropy-weighted, where sharp heads count more.",
-            rich_help_panel=_WHAT,
+            rich_help_panel=WHAT,
         ),
     ] = MEAN
     query: Annotated[
         list[int] | None,
-        typer.Option(min=0, metavar="N", help="Object query by number; repeatable.", rich_help_panel=_WHAT),
+        typer.Option(min=0, metavar="N", help="Object query by number; repeatable.", rich_help_panel=WHAT),
     ] = None
-    label: Annotated[
-        list[str] | None, typer.Option(metavar="NAME", help="Only this class; repeatable.", rich_help_panel=_WHAT)
-    ] = None
+    label: Labels = None
     top_k: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Only the best so many.", rich_help_panel=_WHAT)
+        int | None, typer.Option(min=1, metavar="N", help="Only the best so many.", rich_help_panel=WHAT)
     ] = None
-    threshold: Annotated[
-        float | None,
-        typer.Option(
-            min=0.0,
-            max=1.0,
-            metavar="SCORE",
-            help="Lowest score to show. (default: 0.7; 0.5 where classes have scores of their own)",
-            rich_help_panel=_WHAT,
-            show_default=False,
-        ),
-    ] = None
+    threshold: Threshold = None
     fallback: Annotated[
         int,
         typer.Option(
-            min=0, metavar="N", help="Show so many of the best when none reaches the threshold.", rich_help_panel=_WHAT
+            min=0, metavar="N", help="Show so many of the best when none reaches the threshold.", rich_help_panel=WHAT
         ),
     ] = 3
     point: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="X,Y", help="Place in original pixels, for --kind encoder; repeatable.", rich_help_panel=_WHAT
+            metavar="X,Y", help="Place in original pixels, for --kind encoder; repeatable.", rich_help_panel=WHAT
         ),
     ] = None
     direction: Annotated[
@@ -214,7 +216,7 @@ class ShowOptions:
         typer.Option(
             metavar="from|to",
             help="from: what the point attends to. to: what attends to the point.",
-            rich_help_panel=_WHAT,
+            rich_help_panel=WHAT,
         ),
     ] = "from"
     term: Annotated[
@@ -222,7 +224,7 @@ class ShowOptions:
         typer.Option(
             metavar="content|spatial",
             help="One term of the attention logits alone, of Conditional DETR and DAB-DETR.",
-            rich_help_panel=_WHAT,
+            rich_help_panel=WHAT,
         ),
     ] = None
     level: Annotated[
@@ -231,7 +233,7 @@ class ShowOptions:
             min=0,
             metavar="N",
             help="One feature map of sampled (deformable) attention, 0 the finest. (default: all together)",
-            rich_help_panel=_WHAT,
+            rich_help_panel=WHAT,
             show_default=False,
         ),
     ] = None
@@ -241,7 +243,7 @@ class ShowOptions:
             min=0,
             metavar="N",
             help="The feature map whose cell at --point looks, where an encoder is sampled.",
-            rich_help_panel=_WHAT,
+            rich_help_panel=WHAT,
         ),
     ] = 0
 

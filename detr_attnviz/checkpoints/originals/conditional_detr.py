@@ -72,12 +72,7 @@ def config(reading: Reading) -> dict[str, object]:
     return {
         **resnet.config(reading, (4,)),
         "d_model": width,
-        "encoder_layers": reading.count("transformer.encoder.layers."),
-        "decoder_layers": reading.count("transformer.decoder.layers."),
-        "encoder_attention_heads": heads,
-        "decoder_attention_heads": heads,
-        "encoder_ffn_dim": reading.size("transformer.encoder.layers.0.linear1.weight"),
-        "decoder_ffn_dim": reading.size("transformer.decoder.layers.0.linear1.weight"),
+        **reading.transformer(heads),
         "num_queries": reading.size("query_embed.weight"),
         **reading.labels(reading.size("class_embed.weight")),
     }

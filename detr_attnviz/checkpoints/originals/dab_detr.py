@@ -72,12 +72,7 @@ def config(reading: Reading) -> dict[str, object]:
     return {
         **resnet.config(reading, (4,)),
         "hidden_size": width,
-        "encoder_layers": reading.count("transformer.encoder.layers."),
-        "decoder_layers": reading.count("transformer.decoder.layers."),
-        "encoder_attention_heads": heads,
-        "decoder_attention_heads": heads,
-        "encoder_ffn_dim": reading.size("transformer.encoder.layers.0.linear1.weight"),
-        "decoder_ffn_dim": reading.size("transformer.decoder.layers.0.linear1.weight"),
+        **reading.transformer(heads),
         "activation_function": _activation(reading),
         "num_queries": reading.size("refpoint_embed.weight"),
         "query_dim": reading.size("refpoint_embed.weight", 1),

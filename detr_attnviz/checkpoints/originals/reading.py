@@ -55,6 +55,15 @@ class Reading:
             check_heads(width, heads)
         return heads
 
+    def transformer(self, heads: int) -> dict[str, object]:
+        """Layers, heads and feed-forward widths of an encoder and a decoder, in transformers' words."""
+        both = ("encoder", "decoder")
+        return {
+            **{f"{stack}_layers": self.count(f"transformer.{stack}.layers.") for stack in both},
+            **{f"{stack}_attention_heads": heads for stack in both},
+            **{f"{stack}_ffn_dim": self.size(f"transformer.{stack}.layers.0.linear1.weight") for stack in both},
+        }
+
     def whole(self, name: str, usual: int, meaning: str) -> int:
         """A number from the arguments, else the original script's usual one, assumed."""
         found = whole(self.args.get(name))
