@@ -49,7 +49,8 @@ class Explanation:
     ``terms``, one per map (``detections`` and ``points`` then repeat); ``shares`` has each term's part in the whole.
     ``term`` names the part of the logit that the maps were made of alone ("content", "spatial"), "" for all of it.
     Of sampled attention ``samples`` has the places themselves, ``maps`` is what they come to on the grid, and
-    ``level`` is the feature map that they were restricted to, None for all. ``rest`` has for every map the share of
+    ``level`` is the feature map that they were restricted to, None for all; ``point_level`` the one whose cells at
+    ``points`` look. ``rest`` has for every map the share of
     attention that is not on it, ``rest_where`` says where that is ("outside the picture"); empty if there is none.
     ``provenance`` holds what pictures and manifests carry: checkpoint, hash, version, settings.
     """
@@ -72,6 +73,7 @@ class Explanation:
     everyone: tuple[Detection, ...] = ()
     term: str = ""
     level: int | None = None
+    point_level: int | None = None
     rest: tuple[float, ...] = ()
     rest_where: str = ""
     samples: Samples | None = None

@@ -61,6 +61,7 @@ def origin_of(explanation: Explanation, settings: Mapping[str, Any] = NO_SETTING
         **({"direction": explanation.direction} if explanation.kind == "encoder" else {}),
         **({"term": explanation.term} if explanation.term else {}),
         **({"level": explanation.level} if explanation.level is not None else {}),
+        **({"point_level": explanation.point_level} if explanation.point_level is not None else {}),
         **({"rest_where": explanation.rest_where} if explanation.rest else {}),
         "checkpoint": known.pop("checkpoint", ""),
         "checkpoint_sha256": known.pop("checkpoint_sha256", ""),

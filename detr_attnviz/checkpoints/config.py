@@ -116,7 +116,7 @@ def infer(
     else:
         names = check_class_names(class_names, found.classes)
         if len(names) < found.classes:
-            notes.append(f"{len(names)} names for {found.classes} classes: ids from {len(names)} on are called class N")
+            notes.append(too_few_names(len(names), found.classes))
     notebook = renamed.dialect == "notebook"
     preparation = saved_preparation(args, notes)
     return DetrConfig(
@@ -146,6 +146,11 @@ def infer(
         std=preparation.std,
         assumed=tuple(notes),
     )
+
+
+def too_few_names(names: int, classes: int) -> str:
+    """What a user should know when not every class has a name."""
+    return f"{names} names for {classes} classes: ids from {names} on are called class N"
 
 
 def check_class_names(names: tuple[str, ...], classes: int) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ first row whose every pattern is found somewhere wins, so the special stand befo
 
 import re
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 from detr_attnviz.checkpoints.prefixes import strip_prefixes
 from detr_attnviz.errors import CheckpointError
@@ -75,6 +76,23 @@ def relative_of(keys: Iterable[str], args: Mapping[str, object] | None = None) -
         if evidence[0] is not None and None not in evidence:
             return name, f"its tensor {evidence[0]!r}"
     return None
+
+
+def refuse_folder_untold(folder: Path, keys: Iterable[str], args: Mapping[str, object]) -> None:
+    """Raise for a Hugging Face folder of a relative whose configuration does not say which model it is.
+
+    Raises:
+        CheckpointError: naming what is missing, and where to get it.
+    """
+    relative = relative_of(keys)
+    if relative is None or relative[0] not in IN_TRANSFORMERS or isinstance(args.get("model_type"), str):
+        return
+    has_config = (folder / "config.json").is_file()
+    missing = "its config.json has no model_type" if has_config else "there is no config.json beside the weights"
+    raise CheckpointError(
+        f"{folder}: this looks like {relative[0]} as transformers keeps it (by {relative[1]}), but {missing}, which "
+        "tells what model it is: fetch config.json from where the weights came from (model.save_pretrained writes it)"
+    )
 
 
 def refuse_relative(keys: Iterable[str], args: Mapping[str, object] | None = None) -> None:

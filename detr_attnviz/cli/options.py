@@ -33,7 +33,8 @@ Threshold = Annotated[
         min=0.0,
         max=1.0,
         metavar="SCORE",
-        help="Lowest score of the objects. (default: 0.7; 0.5 where classes have scores of their own)",
+        help="Lowest score of the objects. "
+        "(default: 0.7; 0.5 where classes have scores of their own; with a text 0.25)",
         rich_help_panel=WHAT,
         show_default=False,
     ),

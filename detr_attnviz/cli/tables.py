@@ -34,14 +34,19 @@ def _maps(sheet: "RenderedSheet") -> Table:
     if explanation.terms:
         whom = [*whom[:3], "term", "share"]  # four rows a query: its box would only make them too wide
     has_rest = max(explanation.rest, default=0.0) >= _LEAST_REST
-    columns = (*whom, "peak at", "peak", *([explanation.rest_where] if has_rest else []))
+    # Of samples the table tells what they come to on the grid, as a picture of points does not.
+    on_grid = "on grid: " if explanation.samples is not None else ""
+    titles = {"peak at": f"{on_grid}peak at", "rest": f"{on_grid}{explanation.rest_where}"}
+    columns = (*whom, "peak at", "peak", *(["rest"] if has_rest else []))
     for name in columns:
-        table.add_column(name, justify="left" if name in ("label", "term") else "right", no_wrap=name == "term")
+        table.add_column(
+            titles.get(name, name), justify="left" if name in ("label", "term") else "right", no_wrap=name == "term"
+        )
     form = ".1%" if METHODS[explanation.method].is_attention else ".3g"
     for row, values in zip(sheet.as_json()["maps"], explanation.maps, strict=True):
         cells = _cells(row) | {"peak": _number(float(values.max()), form)}
         if has_rest:
-            cells[explanation.rest_where] = _number(row["rest"], ".1%")
+            cells["rest"] = _number(row["rest"], ".1%")
         table.add_row(*(cells[name] for name in columns))
     return table
 

@@ -197,7 +197,10 @@ def _at_point(explanation: Explanation, index: int) -> str:
     place = f"({x:g}, {y:g})"
     if explanation.method == "value-norm":
         return f"what {place} writes" if explanation.direction == "to" else f"what is written to {place}"
-    return f"who attends to {place}" if explanation.direction == "to" else f"what {place} attends to"
+    if explanation.direction == "to":
+        return f"who attends to {place}"
+    cell = "" if explanation.point_level is None else f" (cell of level {explanation.point_level})"
+    return f"what {place} attends to{cell}"
 
 
 def _whose(explanation: Explanation, index: int) -> str:

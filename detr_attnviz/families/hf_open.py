@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from detr_attnviz.checkpoints.config import check_class_names
+from detr_attnviz.checkpoints.config import check_class_names, too_few_names
 from detr_attnviz.checkpoints.folder import configs_in
 from detr_attnviz.checkpoints.hub import cached_folder
 from detr_attnviz.errors import CheckpointError, ChoiceError
@@ -106,7 +106,7 @@ def _family(
         processing,
         layout,
         prompt.phrases if prompt else _class_names(config, asked),
-        replace(origin, heads=heads, notes=(*origin.notes, *processing.notes)),
+        replace(origin, heads=heads, notes=(*origin.notes, *processing.notes, *_unnamed(config, asked))),
         prompt=prompt,
         is_own=is_own,
     )
@@ -131,6 +131,13 @@ def _prompt(known: Known, asked: Asked, folder: Path, config: Any) -> Prompt | N
     if not known.needs_text:
         return None
     return prompt_of(asked.text or "", folder, getattr(config, "max_text_len", _MOST_TOKENS))
+
+
+def _unnamed(config: Any, asked: Asked) -> tuple[str, ...]:
+    """A note where a caller's names are too few."""
+    if asked.class_names is None or len(asked.class_names) >= config.num_labels:
+        return ()
+    return (too_few_names(len(asked.class_names), config.num_labels),)
 
 
 def _class_names(config: Any, asked: Asked) -> tuple[str, ...]:

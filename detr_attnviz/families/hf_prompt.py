@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -11,6 +12,7 @@ from detr_attnviz.errors import CheckpointError, ChoiceError
 from detr_attnviz.families.hf_processing import first_line
 
 _SEPARATORS = (".", "?")
+_TOKENIZERS = ("tokenizer.json", "vocab.txt")
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,16 +38,13 @@ class Prompt:
 def prompt_of(text: str, folder: Path, longest: int) -> Prompt:
     """``text`` ("a cat. a remote control.") by the tokenizer in ``folder``; ``longest`` is the model's most tokens.
 
-    Raises: ChoiceError for a text without words, or too many; CheckpointError for a folder without a tokenizer.
+    Raises: ChoiceError for a text without words, too many, or words that the tokenizer does not know; CheckpointError
+        for a folder without a tokenizer.
     """
-    from transformers import AutoTokenizer
-
+    tokenizer = _tokenizer(folder)
     words = text.strip().lower()
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    except Exception as error:
-        raise CheckpointError(f"{folder}: no tokenizer that transformers can load: {first_line(error)}") from error
-    found = tokenizer(words if words.endswith(_SEPARATORS) else f"{words}.", return_tensors="pt")
+    words = words if words.endswith(_SEPARATORS) else f"{words}."
+    found = tokenizer(words, return_tensors="pt", return_offsets_mapping=True)
     tokens = {name: found[name] for name in ("input_ids", "attention_mask", "token_type_ids") if name in found}
     ids = tokens["input_ids"][0].tolist()
     if len(ids) > longest:
@@ -55,7 +54,38 @@ def prompt_of(text: str, folder: Path, longest: int) -> Prompt:
     places = _runs(ids, between)
     if not places:
         raise ChoiceError(f'text {text!r} names nothing: give what to look for, such as "a cat. a remote control."')
-    return Prompt(tuple(tokenizer.decode([ids[at] for at in place]) for place in places), places, tokens)
+    phrases = _as_written(words, found["offset_mapping"][0].tolist(), places)
+    _refuse_unknown(phrases, [{ids[at] for at in place} for place in places], tokenizer.unk_token_id)
+    return Prompt(phrases, places, tokens)
+
+
+def _tokenizer(folder: Path) -> Any:
+    """transformers' own of ``folder``; without its files transformers would make one that knows no word."""
+    from transformers import AutoTokenizer
+
+    if not any((folder / name).is_file() for name in _TOKENIZERS):
+        raise CheckpointError(
+            f"{folder}: no tokenizer in the folder: expected {' or '.join(_TOKENIZERS)}; fetch the whole folder"
+        )
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    except Exception as error:
+        raise CheckpointError(f"{folder}: no tokenizer that transformers can load: {first_line(error)}") from error
+    if not tokenizer.is_fast:  # it cannot say where in the text a token stands
+        raise CheckpointError(f"{folder}: its tokenizer is a {type(tokenizer).__name__}; expected a BertTokenizer")
+    return tokenizer
+
+
+def _as_written(words: str, offsets: Sequence[Sequence[int]], places: Sequence[Sequence[int]]) -> tuple[str, ...]:
+    """Each phrase as it stands in ``words``; ``offsets`` are each token's first letter and the one after its last."""
+    return tuple(" ".join(words[offsets[place[0]][0] : offsets[place[-1]][1]].split()) for place in places)
+
+
+def _refuse_unknown(phrases: Sequence[str], tokens: Sequence[set[int]], unknown: int | None) -> None:
+    """A model that knows no word of a phrase would look for anything, or nothing."""
+    strange = [repr(phrase) for phrase, found in zip(phrases, tokens, strict=True) if found == {unknown}]
+    if strange:
+        raise ChoiceError(f"the model's vocabulary has no word of {', '.join(strange)}: say it in other words")
 
 
 def _runs(ids: Sequence[int], between: set[int]) -> tuple[tuple[int, ...], ...]:

@@ -13,8 +13,10 @@ from detr_attnviz.checkpoints.choice import Weights as Weights
 from detr_attnviz.checkpoints.class_names import read_class_names
 from detr_attnviz.checkpoints.coco import COCO_NAMES
 from detr_attnviz.checkpoints.config import check_class_names, infer
-from detr_attnviz.checkpoints.originals.recognise import original
+from detr_attnviz.checkpoints.folder import FOLDER_FILES
+from detr_attnviz.checkpoints.originals.recognise import Original, original
 from detr_attnviz.checkpoints.read import Checkpoint, read
+from detr_attnviz.checkpoints.relatives import refuse_folder_untold
 from detr_attnviz.checkpoints.source import default_source as default_source
 from detr_attnviz.checkpoints.source import locate
 from detr_attnviz.errors import CheckpointError, CheckpointKeysError, ChoiceError, few
@@ -32,6 +34,8 @@ from detr_attnviz.models.detr import DETR
 _PARTS = frozenset({"backbone", "input_proj", "transformer", "query_embed", "class_embed", "bbox_embed"})
 _NATIVE = ("detr", "table-transformer")
 """``model_type`` of folders that the package's own model runs, without transformers."""
+
+_BESIDE_WEIGHTS = ("config.json", "preprocessor_config.json", "processor_config.json")
 
 Source = str | Path | nn.Module
 ClassNames = str | Path | Sequence[str] | Mapping[int, str]
@@ -86,20 +90,44 @@ def _open_saved(source: str | Path, options: OpenOptions) -> Family:
             "preprocess, postprocess, sites and score are for a built module; a checkpoint has its own: leave them out"
         )
     name, path = locate(source, progress=options.progress)
+    _refuse_configuration(path)
     found = read(path, weights=options.weights)
     if _is_of_transformers(found.args):
         return _open_transformers(found, name, options)
-    with _naming(path):
-        kept = original(found.tensors, _told(found.args, options), str(path))
+    kept = _original(found, options)
     if kept is not None:
         origin = Origin(name, str(path), weights=_weights_of(found), notes=(*found.notes, *kept.assumed))
         return hf_open.open_saved(kept.config, kept.tensors, origin, _asked(options))
+    _refuse_untold(found)
     try:
         return _open_native(found, name, options)
     except CheckpointError:
         if found.args.get("model_type") not in _NATIVE or find_spec("transformers") is None:
             raise
     return _open_transformers(found, name, options)  # a backbone or a layout that only transformers has
+
+
+def _refuse_configuration(path: Path) -> None:
+    """A file beside the weights of a Hugging Face folder is easily named in place of the folder."""
+    if path.is_file() and (path.name in _BESIDE_WEIGHTS or path.name.endswith(".index.json")):
+        raise CheckpointError(f"{path}: holds no weights; give the folder that it lies in: {path.parent}")
+
+
+def _original(found: Checkpoint, options: OpenOptions) -> Original | None:
+    """As transformers would keep it, if it is a relative's of its own repository."""
+    try:
+        with _naming(found.path):
+            return original(found.tensors, _told(found.args, options), str(found.path))
+    except CheckpointKeysError:  # D-FINE as transformers keeps it has the telltales of the original
+        _refuse_untold(found)
+        raise
+
+
+def _refuse_untold(found: Checkpoint) -> None:
+    """A relative in a folder of transformers whose configuration is missing."""
+    path = found.path
+    if path.name in FOLDER_FILES or any((path / name).is_file() for name in FOLDER_FILES):
+        refuse_folder_untold(path if path.is_dir() else path.parent, found.tensors, found.args)
 
 
 def _is_of_transformers(args: Mapping[str, object]) -> bool:

@@ -82,6 +82,7 @@ def explain(
         everyone=trace.detections if kind == "decoder-self" else (),
         term=term,
         level=level,
+        point_level=point_level if places and _is_sampled(trace, sites) else None,
         rest=found.rest,
         rest_where=found.rest_where,
         samples=found.samples,
@@ -93,7 +94,11 @@ def _grid(trace: Trace, sites: ChosenSites, level: int | None) -> Grid:
     if not sites.names:
         return trace.grid
     grid = trace.grid_of(sites.names[-1], level)
-    return grid.filled() if trace.site(sites.names[-1]).form == "sampled" else grid
+    return grid.filled() if _is_sampled(trace, sites) else grid
+
+
+def _is_sampled(trace: Trace, sites: ChosenSites) -> bool:
+    return any(trace.site(name).form == "sampled" for name in sites.names)
 
 
 @dataclass(frozen=True)
@@ -160,6 +165,10 @@ def _attn_gradcam(asked: _Asked) -> _Found:
 def _decompose(asked: _Asked) -> _Found:
     (site,) = asked.sites.names
     check_form([asked.trace.site(site)], "decompose")
+    record = asked.trace.records.dense(site)
+    if not record.is_multihead:
+        instead = f"choose term {' or '.join(record.terms)} instead" if record.terms else "choose raw or value-norm"
+        raise ChoiceError(f"method decompose tells terms of nn.MultiheadAttention only, and {site} is none: {instead}")
     about = asked.chosen
     found = decompose(asked.trace, site, head=about.head, queries=about.queries, points=about.points)
     return _Found(found.maps, TERMS * (len(found.maps) // len(TERMS)), found.shares)

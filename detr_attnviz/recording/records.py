@@ -133,8 +133,13 @@ class DenseRecord:
             return None
         return (mask[0] if mask.shape[-1] == 1 else mask[0, ..., self._shown]) > _HIDDEN
 
+    @property
+    def is_multihead(self) -> bool:
+        """Whether it was a call of ``nn.MultiheadAttention``, whose ``inputs`` and projections are known one by one."""
+        return self._read is None
+
     def _check_is_multihead(self, what: str) -> None:
-        if self._read is not None:
+        if not self.is_multihead:
             raise CaptureError(
                 f"{what} can be told of nn.MultiheadAttention only; {self._class} has a reader of its own"
             )
@@ -253,7 +258,8 @@ class DenseRecord:
         if not term:
             return slice(None)
         if term not in self.call.terms:
-            there = f"terms here are {', '.join(self.call.terms)}" if self.call.terms else "its logits are of one piece"
+            own = ", ".join(self.call.terms)
+            there = f"terms here are {own}" if own else f"the logits of {self._class} are of one piece; leave term out"
             raise ChoiceError(f"no term {term!r}: {there}")
         return self.call.terms[term]
 
@@ -265,6 +271,7 @@ class _PictureRecord(DenseRecord):
         self._whole = whole
         self._index = index
         self._kept = whole._kept
+        self._read = whole._read
 
     @cached_property
     def call(self) -> AttentionCall:

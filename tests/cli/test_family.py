@@ -57,6 +57,8 @@ def test_what_a_cell_of_the_encoder_reads(attnviz: Attnviz) -> None:
         done = attnviz("render", PICTURE, "-c", SAMPLES / "deformable", *point, "--point-level", level, "-o", "x.png")
         assert done.code == 0
         assert "encoder.1.self" in done.out
+        assert "on grid: peak at" in done.out
+        assert text_in("x.png")["point_level"] == str(level)
 
 
 def test_batch_writes_the_places_too(attnviz: Attnviz) -> None:

@@ -16,7 +16,7 @@ from detr_attnviz.families.hf_family import HFFamily
 from detr_attnviz.families.hf_open import Asked, open_built, open_saved
 from detr_attnviz.families.open import OpenOptions, open_family
 from tests.hf.saved import EVERY, save_folder, tiny, write
-from tests.hf.tiny_sampled import WITH_TEXT
+from tests.hf.tiny_sampled import WITH_TEXT, WORDS
 
 transformers = pytest.importorskip("transformers", reason="transformers is not installed")
 
@@ -132,7 +132,7 @@ def test_a_batch_gives_what_its_pictures_give_alone(tmp_path: Path) -> None:
 @pytest.mark.parametrize("model_type", WITH_TEXT)
 def test_phrases_of_a_prompt_are_the_classes(model_type: str, tmp_path: Path) -> None:
     family = opened(model_type, tmp_path)  # "A cat. remote dog": [CLS] [UNK] cat . remote dog . [SEP]
-    assert family.class_names == ("[UNK] cat", "remote dog")
+    assert family.class_names == ("a cat", "remote dog")
     assert family.prompt is not None
     ids = family.prompt.tokens["input_ids"]
     assert ids.tolist() == [[101, 100, 2000, 1012, 2002, 2001, 1012, 102]]
@@ -159,6 +159,37 @@ def test_a_prompt_that_cannot_be_used(options: OpenOptions, message: str, tmp_pa
     folder = save_folder("grounding-dino", tmp_path)
     with pytest.raises(ChoiceError, match=message.replace(".", r"\.").replace("?", r"\?")):
         open_family(folder, options)
+
+
+def test_phrases_are_called_as_they_are_written(tmp_path: Path) -> None:
+    family = open_family(save_folder("grounding-dino", tmp_path), OpenOptions(text="  Zebra\n CAT .zébra-dog? cat"))
+    assert family.class_names == ("zebra cat", "zébra-dog", "cat")
+
+
+def test_a_list_of_words_is_tokenizer_enough(tmp_path: Path) -> None:
+    folder = save_folder("grounding-dino", tmp_path)
+    (folder / "tokenizer.json").unlink()
+    words = {0: "[PAD]", 100: "[UNK]", 103: "[MASK]", **WORDS}
+    (folder / "vocab.txt").write_text("\n".join(words.get(index, f"[unused{index}]") for index in range(2100)))
+    assert open_family(folder, OpenOptions(text="A cat. remote dog")).class_names == ("a cat", "remote dog")
+    write(folder / "tokenizer_config.json", tokenizer_class="BertTokenizerLegacy")
+    with pytest.raises(CheckpointError, match="its tokenizer is a BertTokenizerLegacy; expected a BertTokenizer"):
+        open_family(folder, OpenOptions(text="cat"))
+
+
+def test_phrases_of_unknown_words_are_named(tmp_path: Path) -> None:
+    folder = save_folder("grounding-dino", tmp_path)
+    with pytest.raises(ChoiceError, match=r"the model's vocabulary has no word of 'a zebra', 'okapi': say it"):
+        open_family(folder, OpenOptions(text="cat. a zebra. okapi"))
+
+
+def test_a_folder_without_a_tokenizer(tmp_path: Path) -> None:
+    folder = save_folder("grounding-dino", tmp_path)
+    (folder / "tokenizer.json").unlink()
+    with pytest.raises(
+        CheckpointError, match=r"no tokenizer in the folder: expected tokenizer\.json or vocab\.txt; fetch"
+    ):
+        open_family(folder, OpenOptions(text="cat"))
 
 
 def test_a_text_for_a_model_with_classes_of_its_own(tmp_path: Path) -> None:

@@ -106,6 +106,8 @@ def test_terms_are_drawn_alone(tmp_path: Path, model_type: str) -> None:
     torch.testing.assert_close(
         record.logits(term="content") + record.logits(term="spatial"), record.logits(), atol=1e-5, rtol=1e-5
     )
+    with pytest.raises(ChoiceError, match=r"decoder\.1\.cross is none: choose term content or spatial instead"):
+        explain(trace, method="decompose", queries=[0])
     product = content.maps * spatial.maps  # softmax of a sum is the product of softmaxes, made to sum to 1
     np.testing.assert_allclose(whole.maps, product / product.sum(), rtol=1e-3, atol=1e-7)
     assert (content.term, spatial.term) == ("content", "spatial")

@@ -221,6 +221,35 @@ def test_transformers_own_settings_are_put_back(folder: Path) -> None:
     assert (logging.get_verbosity(), logging.is_progress_bar_enabled()) == before
 
 
+def test_too_few_class_names_are_noted(folder: Path) -> None:
+    family = open_family(folder, OpenOptions(classes=["cat", "dog"]))
+    assert family.origin.notes == ("2 names for 4 classes: ids from 2 on are called class N",)
+    assert open_family(folder, OpenOptions(classes=["cat", "dog", "cow", "bee"])).origin.notes == ()
+
+
+UNTOLD = sorted(KNOWN.keys() - {"detr", "table-transformer"})
+
+
+@pytest.mark.parametrize("model_type", UNTOLD)
+def test_a_folder_that_does_not_say_what_model_it_is(model_type: str, tmp_path: Path) -> None:
+    folder = save_folder(model_type, tmp_path / "model")
+    write(folder / "config.json", model_type=None)
+    with pytest.raises(CheckpointError, match=r"as transformers keeps it .*but its config\.json has no model_type"):
+        open_family(folder)
+    (folder / "config.json").unlink()
+    for source in (folder, folder / "model.safetensors"):
+        with pytest.raises(CheckpointError, match=r"but there is no config\.json beside the weights.*: fetch config"):
+            open_family(source)
+
+
+@pytest.mark.parametrize("name", ["config.json", "preprocessor_config.json", "model.safetensors.index.json"])
+def test_a_file_beside_the_weights_points_to_its_folder(folder: Path, name: str) -> None:
+    write(folder / name)
+    with pytest.raises(CheckpointError, match="holds no weights; give the folder that it lies in: ") as caught:
+        open_family(folder / name)
+    assert str(caught.value).endswith(str(folder))
+
+
 @pytest.mark.parametrize("model_type", ["detr", "table-transformer"])
 def test_a_detr_runs_natively_unless_its_backbone_is_none_of_ours(model_type: str, tmp_path: Path) -> None:
     assert isinstance(open_family(save_folder(model_type, tmp_path / "other")), HFFamily)

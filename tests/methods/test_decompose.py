@@ -165,8 +165,10 @@ def test_what_positions_are_told_by_is_named_when_it_is_missing(monkeypatch: pyt
     with pytest.raises(ChoiceError, match=r"needs decoder self-attention in layer 1, which tells a query's position"):
         explain(trace, method="decompose", queries=[1])
     read = with_own_reader(tiny_detector(), monkeypatch).trace(drawn_picture())
-    with pytest.raises(CaptureError, match="Attention has a reader of its own"):
+    with pytest.raises(ChoiceError, match=r"decoder\.1\.cross is none: choose raw or value-norm"):
         explain(read, method="decompose", queries=[1])
+    with pytest.raises(CaptureError, match="Attention has a reader of its own"):
+        decompose(read, "decoder.1.cross", queries=[1])
 
 
 def test_tokens_that_were_added_are_no_cells() -> None:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from detr_attnviz.drawing.captions import caption
 from detr_attnviz.errors import ChoiceError
 from detr_attnviz.methods.explain import explain
 from detr_attnviz.recording.sampled import splat
@@ -102,6 +103,8 @@ def test_a_point_looks_from_the_cell_of_the_level_asked_for(trace: Trace, level:
     assert trace.cells_at([(40, 20)], "encoder.0.self", level=level) == [token]
     maps, _ = trace.records.sampled("encoder.0.self").map([token], shape=(trace.grid.rows, trace.grid.cols))
     np.testing.assert_allclose(found.maps[0], maps[0].mean(0)[0], atol=1e-6)
+    assert found.point_level == level
+    assert caption(found, 0).title == f"what (40, 20) attends to (cell of level {level})"
     assert found.samples is not None
     np.testing.assert_allclose(found.samples.references[0], grid.center_of(grid.token_at(40, 20)), atol=1e-3)
 
@@ -137,7 +140,8 @@ def test_dense_attention_has_no_levels_or_terms() -> None:
     dense = tiny_detector().trace(drawn_picture())
     with pytest.raises(ChoiceError, match=r"level 0: decoder\.1\.cross is not sampled attention"):
         explain(dense, queries=[0], level=0)
-    with pytest.raises(ChoiceError, match="no term 'content': its logits are of one piece"):
+    words = "no term 'content': the logits of Attention are of one piece; leave term out"
+    with pytest.raises(ChoiceError, match=words):
         explain(dense, queries=[0], term="content")
     found = explain(dense, queries=[0])
     assert (found.samples, found.rest, found.level, found.term) == (None, (), None, "")

@@ -234,5 +234,5 @@ def test_a_picture_of_the_batch_keeps_terms_and_what_is_shown(split_record: Dens
 def test_a_term_that_is_not_there_is_named(split_record: DenseRecord, masked_record: DenseRecord, name: str) -> None:
     with pytest.raises(ChoiceError, match=f"no term '{name}': terms here are content, spatial"):
         split_record.map(term=name)
-    with pytest.raises(ChoiceError, match=f"no term '{name}': its logits are of one piece"):
+    with pytest.raises(ChoiceError, match=f"no term '{name}': the logits of MultiheadAttention are of one piece"):
         masked_record.logits(term=name)
