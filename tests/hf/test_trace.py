@@ -15,6 +15,8 @@ pytest.importorskip("transformers", reason="transformers is not installed")
 PICTURE = drawn_picture(192, 160)
 
 
+# transformers 5.4 makes its BERT tokenizer in a way that newer tokenizers call old.
+@pytest.mark.filterwarnings("ignore:Deprecated in 0.9.0:DeprecationWarning")
 @pytest.mark.parametrize("model_type", KNOWN)
 def test_nothing_that_a_record_keeps_changes_afterwards(tmp_path: Path, model_type: str) -> None:
     known = KNOWN[model_type]
