@@ -102,3 +102,13 @@ class AttentionSite:
     is_part: bool = False
     own: Own | None = None
     stride_px: int | None = None
+
+    def hear(self, note: Note) -> Callable[[], None]:
+        """Passes what ``read`` is to be given to ``note``, call by call, until the returned is called."""
+        if self.listen is not None:
+            return self.listen(self.module, note)
+
+        def hook(module: "nn.Module", args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+            note(args, kwargs)
+
+        return self.module.register_forward_hook(hook, with_kwargs=True).remove

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from detr_attnviz.cli.messages import say
-from detr_attnviz.methods.catalogue import ALL, LAST, MEAN, METHODS, RAW, Layers, checked_facts
+from detr_attnviz.cli.parsing import parse_layer, parse_point
+from detr_attnviz.methods.catalogue import LAST, MEAN, METHODS, RAW, checked_facts
 
 if TYPE_CHECKING:
     from detr_attnviz.detector import Detector
@@ -331,23 +332,3 @@ class StyleOptions:
 
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         return DrawingOptions(**{name: value for name, value in values.items() if value is not None})
-
-
-def parse_layer(text: str) -> Layers:
-    """``"5"`` as a number, ``"3,5"`` as several, ``"all"`` as itself."""
-    if text == ALL:
-        return ALL
-    try:
-        numbers = tuple(int(part) for part in text.split(","))
-    except ValueError:
-        raise typer.BadParameter(f"--layer is {text!r}: give a layer's number, several as 3,5, or all") from None
-    return numbers if len(numbers) > 1 else numbers[0]
-
-
-def parse_point(text: str) -> tuple[float, float]:
-    """``"320,240"`` as (x, y) in original pixels."""
-    try:
-        x, y = (float(part) for part in text.split(","))
-    except ValueError:
-        raise typer.BadParameter(f"{text!r} is no point: give X,Y in original pixels, such as 320,240") from None
-    return x, y

@@ -17,7 +17,7 @@ from detr_attnviz.families.hf_calls import (
     read_three_inputs,
     read_two_terms,
 )
-from detr_attnviz.families.hf_windows import Windows, windowed_listen, windowed_reader
+from detr_attnviz.families.hf_windows import Windows, patches_of, windowed_listen, windowed_reader
 from detr_attnviz.sites import AttentionCall, AttentionSite, Listen, Reader
 
 
@@ -92,7 +92,7 @@ def _windowed_encoder(windows: Callable[[Any], Windows], model: nn.Module) -> It
     """
     scales = list(getattr(model.config, "projector_scale_factors", (1.0,)))
     backbone = model.get_submodule("model.backbone.backbone")
-    patches = next(part for part in backbone.get_submodule("embeddings").modules() if isinstance(part, nn.Conv2d))
+    patches = patches_of(backbone)
     for number, layer in enumerate(_children(backbone, "encoder.layer")):
         is_global = bool(layer.global_attention) if hasattr(layer, "global_attention") else not layer.window
         read = windowed_reader(windows(backbone.config), is_global=is_global)

@@ -17,6 +17,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from detr_attnviz.families.hf_windows import patches_of
 from detr_attnviz.sites import AttentionSite, Mixed
 
 _Tell = Callable[[Tensor | Mixed], None]
@@ -130,7 +131,7 @@ def _tell_windows(backbone: nn.Module, module: nn.Module, tell: _Tell) -> _Stop:
     def arrange(weights: Tensor) -> Tensor:
         return _in_picture_order(weights, _cells_of(backbone, *sizes[0]))
 
-    handle = _patches(backbone).register_forward_hook(see)
+    handle = patches_of(backbone).register_forward_hook(see)
     stop_telling = _tell_weights(arrange, module, tell)
 
     def stop() -> None:
@@ -138,10 +139,6 @@ def _tell_windows(backbone: nn.Module, module: nn.Module, tell: _Tell) -> _Stop:
         stop_telling()
 
     return stop
-
-
-def _patches(backbone: nn.Module) -> nn.Conv2d:
-    return next(part for part in backbone.get_submodule("embeddings").modules() if isinstance(part, nn.Conv2d))
 
 
 class _Reached(Exception):
@@ -154,7 +151,7 @@ def _cells_of(backbone: nn.Module, rows: int, cols: int) -> Tensor:
     Every patch is raised by its number + 1; what tokens are raised by when they come to the first layer tells theirs.
     """
     bare = _bare(backbone)
-    patches, layer = _patches(bare), next(bare.get_submodule("encoder.layer").children())
+    patches, layer = patches_of(bare), next(bare.get_submodule("encoder.layer").children())
     raised, seen = torch.arange(rows * cols, device=patches.weight.device).view(rows, cols) + 1, []
 
     def stop(layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:

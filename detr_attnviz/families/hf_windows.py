@@ -43,6 +43,11 @@ def windowed_reader(windows: Windows, *, is_global: bool) -> Reader:
     return partial(_read, windows, is_global)
 
 
+def patches_of(backbone: nn.Module) -> nn.Conv2d:
+    """The convolution that makes a vision transformer's patches."""
+    return next(part for part in backbone.get_submodule("embeddings").modules() if isinstance(part, nn.Conv2d))
+
+
 def windowed_listen(patches: nn.Module) -> Listen:
     """Listens by a forward hook, and adds the rows and cols of patches that the convolution ``patches`` made."""
     return partial(_listen, patches)  # no closure: a copy of the model has to hear its own patches

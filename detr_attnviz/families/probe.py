@@ -7,12 +7,11 @@ from functools import partial
 from typing import Any
 
 import torch
-from torch import nn
 
 from detr_attnviz.errors import AttnVizError, CaptureError, ChoiceError
 from detr_attnviz.families.base import Prediction
 from detr_attnviz.families.layout import Seen, Size
-from detr_attnviz.sites import AttentionCall, AttentionSite, Note, SampledCall
+from detr_attnviz.sites import AttentionCall, AttentionSite, SampledCall
 
 _Call = tuple[tuple[Any, ...], Mapping[str, Any]]
 
@@ -38,7 +37,7 @@ def probed(sites: Sequence[AttentionSite], run: Callable[[], Prediction], size_p
     with torch.no_grad(), ExitStack() as stack:
         for site in sites:
             if site.read is not None or site is looking:
-                _listen(stack, site, partial(_keep, calls, site.name))
+                stack.callback(site.hear(partial(_keep, calls, site.name)))
         prediction = run()
         heard = {site.name: _heard(site, *calls[site.name]) for site in sites if site.name in calls}
     for site in sites:
@@ -50,17 +49,6 @@ def probed(sites: Sequence[AttentionSite], run: Callable[[], Prediction], size_p
 
 def _keep(calls: dict[str, _Call], name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
     calls[name] = args, kwargs
-
-
-def _listen(stack: ExitStack, site: AttentionSite, note: Note) -> None:
-    if site.listen is not None:
-        stack.callback(site.listen(site.module, note))
-        return
-
-    def hook(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
-        note(args, kwargs)
-
-    stack.callback(site.module.register_forward_hook(hook, with_kwargs=True).remove)
 
 
 def _heard(site: AttentionSite, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> _Heard:

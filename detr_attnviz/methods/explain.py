@@ -60,6 +60,8 @@ def explain(
     chosen, places = _targets(trace, kind, queries, points)
     detections = chosen_detections(trace, chosen)
     sites = _BACKBONE if method == "gradcam" else find_sites(trace, kind, ALL if facts.layers == "none" else layer)
+    if method != RAW:
+        check_form([trace.site(name) for name in sites.names], method)
     what = Chosen(head, None if places else chosen, places or None, direction, term, level, point_level)
     found = _METHODS[method](_Asked(trace, sites, what))
     maps_each = len(set(found.terms)) or 1
@@ -131,12 +133,12 @@ _Run = Callable[[_Asked], _Found]
 def _raw(asked: _Asked) -> _Found:
     chosen, names = asked.chosen, asked.sites.names
     maps = raw(asked.trace, names, **_as_arguments(chosen))
-    rest, where = rest_of(asked.trace, names, chosen, maps)
-    return _Found(maps, rest=rest, rest_where=where, samples=samples_of(asked.trace, names, chosen))
+    samples = samples_of(asked.trace, names, chosen)
+    rest, where = rest_of(asked.trace, names, chosen, maps, samples)
+    return _Found(maps, rest=rest, rest_where=where, samples=samples)
 
 
 def _value_norm(asked: _Asked) -> _Found:
-    check_form([asked.trace.site(name) for name in asked.sites.names], "value-norm")
     about = _as_arguments(asked.chosen)
     wanted = {name: about[name] for name in ("head", "queries", "points", "direction")}
     return _Found(value_norm(asked.trace, asked.sites.names, **wanted))
@@ -157,14 +159,12 @@ def _of_queries(run: Callable[[Trace, Sequence[int]], Tensor]) -> _Run:
 
 
 def _attn_gradcam(asked: _Asked) -> _Found:
-    check_form([asked.trace.site(name) for name in asked.sites.names], "attn-gradcam")
     (layer,) = asked.sites.layers
     return _of_queries(lambda trace, queries: attn_gradcam(trace, queries, layer=layer))(asked)
 
 
 def _decompose(asked: _Asked) -> _Found:
     (site,) = asked.sites.names
-    check_form([asked.trace.site(site)], "decompose")
     record = asked.trace.records.dense(site)
     if not record.is_multihead:
         instead = f"choose term {' or '.join(record.terms)} instead" if record.terms else "choose raw or value-norm"

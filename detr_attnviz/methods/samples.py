@@ -47,18 +47,21 @@ def samples_of(trace: Trace, sites: Sequence[str], chosen: Chosen) -> Samples | 
 
 
 def rest_of(
-    trace: Trace, sites: Sequence[str], chosen: Chosen, maps: Float[Tensor, "chosen *place"]
+    trace: Trace,
+    sites: Sequence[str],
+    chosen: Chosen,
+    maps: Float[Tensor, "chosen *place"],
+    samples: Samples | None,
 ) -> tuple[tuple[float, ...], str]:
     """For each map the share of attention that is not on it, and where that is; nothing when all of it is.
 
-    Raises: ChoiceError for a level that is not there.
+    ``samples`` are those that ``samples_of`` has for the maps.
     """
     records = [trace.records[site] for site in sites]
     if chosen.head == "max" or chosen.direction == "to" or not len(maps):
         return (), ""
     on_map = maps.flatten(1).sum(-1)
     if all(isinstance(record, SampledRecord) for record in records):
-        samples = samples_of(trace, sites, chosen)
         whole = torch.as_tensor(samples.weights.sum(-1)).to(on_map) if samples is not None else on_map
         return tuple((whole - on_map).clamp(min=0).tolist()), OUTSIDE
     if any(isinstance(record, DenseRecord) and record.call.shown is not None for record in records):

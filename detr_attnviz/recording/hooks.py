@@ -106,7 +106,8 @@ def record(sites: Sequence[AttentionSite], *, copy: bool = False) -> Iterator[Re
     records = Records()
     with ExitStack() as stack:
         for site in sites:
-            _watch(stack, site, _of_this_thread(_noter(records, (site.name,), _maker(site), copy, "last")))
+            note = _of_this_thread(_noter(records, (site.name,), _maker(site), copy, "last"))
+            stack.callback(site.hear(partial(note, site.module)))
         yield records
 
 
@@ -160,7 +161,7 @@ def capture(
             note = _noter(records, names, _maker(site), copy, keep)
             layer = layers.get(id(site.module))
             if layer is None or site.read is not None:
-                _watch(stack, site, note)
+                stack.callback(site.hear(partial(note, site.module)))
             else:
                 listen_to_layer(stack, layer, partial(note, site.module), partial(note, layer))
         yield records
@@ -273,14 +274,3 @@ def _of_this_thread(note: _Note) -> _Note:
             note(module, args, kwargs)
 
     return note_own
-
-
-def _watch(stack: ExitStack, site: AttentionSite, note: _Note) -> None:
-    if site.listen is not None:
-        stack.callback(site.listen(site.module, lambda args, kwargs: note(site.module, args, kwargs)))
-        return
-
-    def hook(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
-        note(module, args, kwargs)
-
-    stack.callback(site.module.register_forward_hook(hook, with_kwargs=True).remove)
