@@ -156,6 +156,11 @@ class Detector:
             prediction = self.family.forward(inputs)
         return prediction, records
 
+    def layer_predictions(self, inputs: Mapping[str, Tensor]) -> tuple[Prediction, ...]:
+        """One forward, and what each decoder layer predicts in it; () for a model that does not tell."""
+        with exact_inference(self.device):
+            return self.family.layer_predictions(inputs)
+
     def tape(self, inputs: Mapping[str, Tensor], places: Sequence[Place]) -> tuple[Prediction, Records, Tape]:
         """One forward with every site recorded, whose output has gradients back to the tensors at ``places``.
 

@@ -7,7 +7,7 @@ methods that need gradients.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from jaxtyping import Float
 from PIL import Image
@@ -16,7 +16,7 @@ from torch import Tensor
 from detr_attnviz.detections import Detection
 from detr_attnviz.errors import ChoiceError
 from detr_attnviz.explanation import Direction
-from detr_attnviz.families.base import Prepared
+from detr_attnviz.families.base import Prediction, Prepared
 from detr_attnviz.grid import Grid
 from detr_attnviz.recording.hooks import Records
 from detr_attnviz.recording.sampled import SampledRecord
@@ -65,6 +65,22 @@ class Trace:
             f"{broken} rows of scores and boxes are not finite: the checkpoint may hold NaN or Inf "
             "(attnviz inspect-weights counts them)",
         )
+
+    @cached_property
+    def layer_outputs(self) -> tuple[Prediction, ...]:
+        """Raw output of every decoder layer, first layer first; () where the model does not tell.
+
+        It takes another forward, which starts behind the backbone where the model can.
+        """
+        return self.detector.layer_predictions(self.resumed)
+
+    @cached_property
+    def layer_predictions(self) -> tuple[tuple[Detection, ...], ...]:
+        """Every query as each decoder layer predicts it, first layer first; () where the model does not tell.
+
+        The last are ``detections``.
+        """
+        return tuple(self.detector.family.detections(output, self.grid) for output in self.layer_outputs)
 
     @property
     def levels(self) -> tuple[Grid, ...]:
@@ -179,6 +195,12 @@ class Trace:
                 "use capture(module) and lay out the tokens yourself"
             )
         return values.view(*values.shape[:-1], rows, cols)[..., : grid.rows, : grid.cols]
+
+    def explore(self, **choices: Any) -> Any:
+        """The interactive page of this picture, which a notebook shows: ``detr_attnviz.explore(self, **choices)``."""
+        import detr_attnviz
+
+        return detr_attnviz.explore(self, **choices)
 
     def _cropped(
         self, record: SampledRecord, maps: Float[Tensor, "*leading rows cols"], grid: Grid

@@ -106,6 +106,13 @@ class Family(Protocol):
     def forward(self, inputs: Mapping[str, Tensor]) -> Prediction:
         """One inference on the model's device; the caller chooses what is recorded around it."""
 
+    def layer_predictions(self, inputs: Mapping[str, Tensor]) -> tuple[Prediction, ...]:
+        """What each decoder layer predicts in one inference, first layer first; () for a model that does not tell.
+
+        The last one is what ``forward`` gives.
+        """
+        return ()
+
     def sites(self) -> tuple[AttentionSite, ...]:
         """Every place of attention, encoder first, in the order of the forward."""
 

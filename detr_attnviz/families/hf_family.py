@@ -1,8 +1,9 @@
 """Every DETR relative of transformers, run by its own code and watched where its attention is."""
 
 from collections.abc import Mapping
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
@@ -13,6 +14,7 @@ from detr_attnviz.detections import Detection
 from detr_attnviz.errors import ChoiceError
 from detr_attnviz.families.base import THRESHOLDS, Origin, Padded, Prediction, Prepared
 from detr_attnviz.families.hf_dense import dense_sites
+from detr_attnviz.families.hf_layers import told_by_layers
 from detr_attnviz.families.hf_layout import Layout
 from detr_attnviz.families.hf_processing import Processing, real_size
 from detr_attnviz.families.hf_prompt import Prompt
@@ -84,6 +86,18 @@ class HFFamily:
         return Padded({"images": F.pad(images, margin), "is_real": is_real}, ~shown)
 
     def forward(self, inputs: Mapping[str, Tensor]) -> Prediction:
+        with self._still():
+            return self._prediction(*self._in_decoder_order(self._output(inputs)))
+
+    def layer_predictions(self, inputs: Mapping[str, Tensor]) -> tuple[Prediction, ...]:
+        """() also where the last layer, so read, is not the model's answer: another version may predict otherwise."""
+        with self._still():
+            output, told = told_by_layers(self.model, partial(self._output, inputs))
+        last = self._prediction(*self._in_decoder_order(output))
+        found = tuple(self._prediction(logits, boxes) for logits, boxes in told)
+        return found if found and _agree(found[-1], last) else ()
+
+    def _output(self, inputs: Mapping[str, Tensor]) -> Any:
         weight = next(self.model.parameters())
         images = inputs["images"].to(weight.device, weight.dtype, non_blocking=True)
         options: dict[str, Any] = {"pixel_values": images, "return_dict": True}
@@ -91,10 +105,20 @@ class HFFamily:
             options["pixel_mask"] = inputs["is_real"].to(weight.device).long()
         if self.prompt is not None:
             options |= self.prompt.inputs(len(images), weight.device)
-        with nullcontext() if self.is_own else evaluating(self.model):
-            output = self.model(**options)
-        logits = output.logits if self.prompt is None else self.prompt.logits(output.logits)
-        return Prediction(logits, _upright(output.pred_boxes))
+        return self.model(**options)
+
+    def _still(self) -> AbstractContextManager[None]:
+        """A caller's model is in ``eval()`` inside."""
+        return nullcontext() if self.is_own else evaluating(self.model)
+
+    def _in_decoder_order(self, output: Any) -> tuple[Tensor, Tensor]:
+        """Logits and boxes as attention counts the queries; PP-DocLayout v2 moves those that it keeps to the front."""
+        if cast(Any, self.model.config).model_type != "pp_doclayout_v2":
+            return output.logits, output.pred_boxes
+        return output.intermediate_logits[:, -1], output.intermediate_reference_points[:, -1]
+
+    def _prediction(self, logits: Tensor, boxes: Tensor) -> Prediction:
+        return Prediction(logits if self.prompt is None else self.prompt.logits(logits), _upright(boxes))
 
     def sites(self) -> tuple[AttentionSite, ...]:
         return self._sites
@@ -133,6 +157,15 @@ def _order(site: AttentionSite) -> tuple[bool, int, bool]:
 
 def _home(module: nn.Module) -> str:
     return type(module).__module__.partition(".")[0]
+
+
+def _agree(one: Prediction, other: Prediction) -> bool:
+    """Up to rounding, also where nothing is finite."""
+    pairs = ((one.logits, other.logits), (one.boxes, other.boxes))
+    return all(
+        a.shape == b.shape and torch.allclose(a.float(), b.float(), rtol=1e-3, atol=1e-3, equal_nan=True)
+        for a, b in pairs
+    )
 
 
 def _upright(boxes: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -78,11 +78,12 @@ class ModuleFamily:
 
     def forward(self, inputs: Mapping[str, Tensor]) -> Prediction:
         """``inputs`` may have other pixels than those that were prepared."""
-        pixels = inputs[_IMAGES].to(self._device())
-        given = Given.of(inputs[_GIVEN]) if _GIVEN in inputs else Given(pixels, pixels)
-        with evaluating(self.model):
-            output = given.call(self.model, pixels)
-        return self.own.prediction(output)
+        return self.own.prediction(self._output(inputs))
+
+    def layer_predictions(self, inputs: Mapping[str, Tensor]) -> tuple[Prediction, ...]:
+        """Of a module whose output has DETR's ``aux_outputs``: one for every decoder layer but the last."""
+        layers = sum(site.kind == "decoder-cross" for site in self._sites)
+        return self.own.layer_predictions(self._output(inputs), layers)
 
     def sites(self) -> tuple[AttentionSite, ...]:
         return self._sites
@@ -104,6 +105,12 @@ class ModuleFamily:
         refuse_precision(precision)
         if device is not None:
             self.model.to(device)
+
+    def _output(self, inputs: Mapping[str, Tensor]) -> Any:
+        pixels = inputs[_IMAGES].to(self._device())
+        given = Given.of(inputs[_GIVEN]) if _GIVEN in inputs else Given(pixels, pixels)
+        with evaluating(self.model):
+            return given.call(self.model, pixels)
 
     def _device(self) -> torch.device:
         return next((weight.device for weight in self.model.parameters()), torch.device("cpu"))

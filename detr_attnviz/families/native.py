@@ -15,7 +15,7 @@ from detr_attnviz.errors import ChoiceError
 from detr_attnviz.families.base import THRESHOLDS, Origin, Padded, Prediction, Prepared, Resize
 from detr_attnviz.families.scores import detections_of, softmax_scores
 from detr_attnviz.grid import Grid
-from detr_attnviz.models.detr import DETR
+from detr_attnviz.models.detr import DETR, DetrOutput
 from detr_attnviz.models.fuse import Precision, fuse
 from detr_attnviz.sites import AttentionSite, SiteKind
 
@@ -65,9 +65,12 @@ class NativeFamily:
         )
 
     def forward(self, inputs: Mapping[str, Tensor]) -> Prediction:
-        device = next(self.model.parameters()).device
-        output = self.model(**{name: value.to(device, non_blocking=True) for name, value in inputs.items()})
+        output = self._output(inputs)
         return Prediction(output.logits, output.boxes)
+
+    def layer_predictions(self, inputs: Mapping[str, Tensor]) -> tuple[Prediction, ...]:
+        output = self._output(inputs, all_layers=True)
+        return tuple(map(Prediction, output.layer_logits, output.layer_boxes))
 
     def sites(self) -> tuple[AttentionSite, ...]:
         transformer = self.model.transformer
@@ -102,6 +105,11 @@ class NativeFamily:
             self.origin = replace(self.origin, precision=precision)
         else:
             refuse_precision(precision)
+
+    def _output(self, inputs: Mapping[str, Tensor], **asked: bool) -> DetrOutput:
+        device = next(self.model.parameters()).device
+        moved = {name: value.to(device, non_blocking=True) for name, value in inputs.items()}
+        return self.model(**moved, **asked)  # type: ignore[no-any-return]
 
 
 def resized_rule(rule: Resize, shortest_px: int | None, longest_px: int | None) -> Resize:

@@ -21,6 +21,7 @@ Preprocess = Callable[["Image.Image"], Any]
 Postprocess = Callable[[Any], Any]
 
 _LOGITS, _BOXES = ("pred_logits", "logits"), ("pred_boxes", "boxes")
+_DETR_NAMES, _BEFORE = {_LOGITS[0], _BOXES[0]}, "aux_outputs"
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,20 @@ class OwnCode:
         with _naming("postprocess"):
             answer = self.postprocess(output)
         return _prediction(answer, "what postprocess gave", "let it return (logits, boxes)")
+
+    def layer_predictions(self, output: Any, layers: int) -> tuple[Prediction, ...]:
+        """What ``layers`` decoder layers predict, by the ``aux_outputs`` of DETR's training; () where they do not fit.
+
+        A ``postprocess`` knows the whole output alone.
+        """
+        before = output.get(_BEFORE) if isinstance(output, Mapping) else getattr(output, _BEFORE, None)
+        if self.postprocess is not None or not isinstance(before, (list, tuple)) or len(before) + 1 != layers:
+            return ()
+        last = self.prediction(output)
+        shapes = (last.logits.shape, last.boxes.shape)
+        found = [self.prediction(one) for one in before if isinstance(one, Mapping) and one.keys() >= _DETR_NAMES]
+        fits = [one for one in found if (one.logits.shape, one.boxes.shape) == shapes]
+        return (*fits, last) if len(fits) == len(before) else ()
 
 
 @contextmanager
