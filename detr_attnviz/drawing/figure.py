@@ -34,7 +34,7 @@ _NUMBERED_INCHES = 0.09
 
 INK = "#222222"
 FAINT = "#777777"
-_NOT_FINITE = "#1fa22e"
+NOT_FINITE = "#1fa22e"
 _TIMELESS: dict[str, dict[str, Any]] = {
     "svg": {"Date": None},
     "pdf": {"CreationDate": None},
@@ -58,7 +58,7 @@ class Panel(Protocol):
     def head_norms(self) -> np.ndarray | None: ...
 
 
-class _Scale(NamedTuple):
+class Scale(NamedTuple):
     """How numbers become colours, the same in every panel."""
 
     norm: Normalize
@@ -84,7 +84,7 @@ def weights_figure(panels: Sequence[Panel], *, title: str = "") -> Figure:
     width = max(size[0], 4.2)
     figure = Figure(figsize=(width, size[1]), dpi=300, facecolor="white")
     FigureCanvasAgg(figure)
-    weight_colours, norm_colours = _scales(panels)
+    weight_colours, norm_colours = scales(panels)
     top = 1 - (0.58 + (0.3 if title else 0.0)) / size[1]
     bottom = 0.72 / size[1]
     if title:
@@ -136,11 +136,12 @@ def _side_inches(rows: int, columns: int) -> float:
     return max(0.72, min(2.1, 7.5 / rows, 10.0 / (3.9 * columns)))
 
 
-def _scales(panels: Sequence[Panel]) -> tuple[_Scale, _Scale | None]:
+def scales(panels: Sequence[Panel]) -> tuple[Scale, Scale | None]:
+    """Of weights, and of norms where some are known; both the same in every panel."""
     values = np.abs(np.concatenate([_sample(matrix) for panel in panels for matrix in (panel.q, panel.k, panel.v)]))
     values = values[np.isfinite(values)]
     reach = (float(np.percentile(values, 99.5)) if values.size else 0.0) or 1.0
-    weights = _Scale(Normalize(-reach, reach), colormaps["RdBu_r"].with_extremes(bad=_NOT_FINITE))
+    weights = Scale(Normalize(-reach, reach), colormaps["RdBu_r"].with_extremes(bad=NOT_FINITE))
     norms = [panel.head_norms for panel in panels if panel.head_norms is not None]
     if not norms:
         return weights, None
@@ -149,7 +150,7 @@ def _scales(panels: Sequence[Panel]) -> tuple[_Scale, _Scale | None]:
     least, most = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
     if most - least <= 1e-6 * most:
         least, most = 0.0, most or 1.0
-    return weights, _Scale(Normalize(least, most), colormaps["viridis"].with_extremes(bad="white"))
+    return weights, Scale(Normalize(least, most), colormaps["viridis"].with_extremes(bad="white"))
 
 
 def _sample(matrix: np.ndarray) -> np.ndarray:
@@ -164,8 +165,8 @@ def _draw_column(
     column: Sequence[Panel],
     rows: int,
     box: tuple[float, float, float, float],
-    weights: _Scale,
-    norms: _Scale | None,
+    weights: Scale,
+    norms: Scale | None,
 ) -> None:
     left, bottom, right, top = box
     ratios = [1.0, 1.0, 1.0] + ([0.42] if norms else [])
@@ -175,7 +176,7 @@ def _draw_column(
     for row, panel in enumerate(column):
         axes = [figure.add_subplot(grid[row, place]) for place in range(len(ratios))]
         for axis, matrix, name in zip(axes, (panel.q, panel.k, panel.v), "qkv", strict=False):
-            _draw_matrix(axis, matrix, panel.head_norms, weights)
+            draw_matrix(axis, matrix, panel.head_norms, weights)
             if row == 0:
                 axis.set_title(f"$W_{name}$", fontsize=9, color=INK, pad=3)
         if norms:
@@ -186,7 +187,8 @@ def _draw_column(
     figure.text(middle, top + 0.27 / height, column[0].group, ha="center", va="bottom", fontsize=9.5, color=INK)
 
 
-def _draw_matrix(axis: Axes, matrix: np.ndarray, head_norms: np.ndarray | None, scale: _Scale) -> None:
+def draw_matrix(axis: Axes, matrix: np.ndarray, head_norms: np.ndarray | None, scale: Scale) -> None:
+    """A matrix with lines between the heads' rows, if these are known."""
     shown = np.ma.masked_invalid(matrix)
     axis.imshow(shown, cmap=scale.colours, norm=scale.norm, aspect="auto", interpolation="antialiased")
     axis.set_xticks([])
@@ -199,7 +201,7 @@ def _draw_matrix(axis: Axes, matrix: np.ndarray, head_norms: np.ndarray | None, 
             axis.axhline(head * dim - 0.5, color=INK, linewidth=0.45, alpha=0.75)
 
 
-def _draw_norms(axis: Axes, norms: np.ndarray | None, scale: _Scale, *, is_first: bool) -> None:
+def _draw_norms(axis: Axes, norms: np.ndarray | None, scale: Scale, *, is_first: bool) -> None:
     """A heat map of heads × (q, k, v, out) whose rows stand beside the heads' rows in the matrices."""
     if norms is None:
         axis.set_axis_off()
@@ -222,8 +224,8 @@ def _draw_norms(axis: Axes, norms: np.ndarray | None, scale: _Scale, *, is_first
         axis.tick_params(length=0, pad=2)
 
 
-def _draw_scales(figure: Figure, weights: _Scale, norms: _Scale | None, size: tuple[float, float]) -> None:
-    entries: Iterable[tuple[_Scale, str, str]] = [(weights, "weight", "both")]
+def _draw_scales(figure: Figure, weights: Scale, norms: Scale | None, size: tuple[float, float]) -> None:
+    entries: Iterable[tuple[Scale, str, str]] = [(weights, "weight", "both")]
     if norms:
         entries = [*entries, (norms, "norm of a head's block of $W_q$, $W_k$, $W_v$, $W_o$", "neither")]
     width = figure.get_size_inches()[0]

@@ -1,0 +1,121 @@
+"""All objects' maps on one picture."""
+
+import dataclasses
+import io
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from PIL import Image
+
+from detr_attnviz.drawing.prints.objects import blended, draw_objects, strength
+from detr_attnviz.drawing.prints.palette import COLORS
+from detr_attnviz.drawing.prints.paper import PrintOptions, print_bytes, size_mm
+from tests.drawing.prints.sheets import cut_off, overlapping, words_of
+from tests.drawing.scenes import AWKWARD_NAMES, cross, photo, sampled
+
+LOW = PrintOptions(dpi=72)
+
+
+def spread(figure: Figure) -> tuple[float, float, float, float]:
+    left, right, bottom, top = figure.axes[0].images[0].get_extent()
+    return left, top, right, bottom
+
+
+def test_two_layers_over_a_pixel_by_hand() -> None:
+    under = Image.new("RGB", (1, 1), (200, 100, 0))
+    layers = [np.full((1, 1), 0.5, dtype=np.float32), np.full((1, 1), 0.25, dtype=np.float32)]
+    # Two parts of the first colour and one of the second, 1 − 0.5 · 0.75 opaque.
+    red, green, blue = (0.625 * (2 * one + other) / 3 for one, other in ((90, 0), (0, 60), (30, 240)))
+    shown = blended(under, iter(layers), [(90, 0, 30), (0, 60, 240)]).getpixel((0, 0))
+    assert shown == tuple(round(part) for part in (75 + red, 37.5 + green, blue))
+
+
+def test_no_order_of_objects_is_better_than_another() -> None:
+    random = np.random.default_rng(0)
+    layers = list(random.random((3, 4, 5), dtype=np.float32))
+    forwards = blended(photo(5, 4), iter(layers), COLORS[:3])
+    backwards = blended(photo(5, 4), iter(layers[::-1]), COLORS[2::-1])
+    assert np.abs(np.asarray(forwards).astype(int) - np.asarray(backwards)).max() <= 1
+
+
+def test_where_nobody_looks_the_picture_stays() -> None:
+    nothing = [np.zeros((4, 5), dtype=np.float32)] * 2
+    assert blended(photo(5, 4), iter(nothing), COLORS[:2]).tobytes() == photo(5, 4).tobytes()
+
+
+def test_strength_is_in_proportion_to_the_map_and_its_most_at_the_peak() -> None:
+    maps = np.array([[[0, 1, 2, 4], [0, 0, 0, 0], [0, 0, 0, 0]]], dtype=np.float32)
+    found = strength(cross(1, maps=maps), 0, (64, 48), PrintOptions(alpha=0.6, smooth="nearest"))
+    assert found[0, 8::16] == pytest.approx([0, 0.15, 0.3, 0.6], abs=0.6 / 255)
+
+
+def test_map_of_zeros_and_map_of_nan_have_no_strength() -> None:
+    maps = np.zeros((2, 3, 4), dtype=np.float32)
+    maps[1] = np.nan
+    shown = cross(2, maps=maps)
+    assert [strength(shown, index, (8, 6), LOW).max() for index in (0, 1)] == [0, 0]
+
+
+@pytest.mark.parametrize("width", ["column", "page", 40])
+@pytest.mark.parametrize("count", [1, 5, 12])
+@pytest.mark.parametrize("size", [(80, 60), (60, 90), (200, 20), (20, 200)])
+def test_words_are_within_the_sheet(size: tuple[int, int], count: int, width: object) -> None:
+    options = PrintOptions(width=width, dpi=72)  # type: ignore[arg-type]
+    figure = draw_objects(cross(count, photo(*size), AWKWARD_NAMES), options)
+    assert not cut_off(figure)
+    assert size_mm(figure)[0] == pytest.approx(options.width_mm)
+
+
+def test_words_are_off_each_other_and_off_the_picture() -> None:
+    figure = draw_objects(cross(12, photo(300, 225), AWKWARD_NAMES), LOW)
+    bottom = spread(figure)[3]
+    legend = [one for one in words_of(figure) if one.top >= bottom]
+    assert not overlapping(figure)
+    assert len(legend) == 24
+    assert all(one.top >= bottom for one in words_of(figure) if "0.9" in one.text)
+
+
+def test_tall_picture_has_its_legend_beside_it() -> None:
+    figure = draw_objects(cross(3, photo(60, 90)), PrintOptions(dpi=72))
+    right = spread(figure)[2]
+    assert all(one.left > right for one in words_of(figure) if "0.9" in one.text)
+
+
+def test_every_object_is_named_with_its_number_and_score() -> None:
+    words = [one.text for one in words_of(draw_objects(cross(2), LOW))]
+    assert sorted(words) == ["1", "1", "2", "2", "cat 0.99", "dog 0.98"]
+
+
+def test_small_box_lies_on_a_large_one() -> None:
+    shown = cross(2)
+    small, large = ((20.0, 20.0, 30.0, 30.0), (5.0, 5.0, 60.0, 40.0))
+    detections = tuple(
+        dataclasses.replace(one, box=box) for one, box in zip(shown.detections, (small, large), strict=True)
+    )
+    figure = draw_objects(dataclasses.replace(shown, detections=detections), LOW)
+    outlines = [patch for patch in figure.axes[0].patches if type(patch).__name__ == "Rectangle"]
+    widths = [patch.get_width() for patch in sorted(outlines, key=lambda patch: patch.get_zorder())]  # type: ignore[attr-defined]
+    assert widths == sorted(widths, reverse=True)
+
+
+def test_box_outside_the_picture_keeps_its_place_in_the_legend() -> None:
+    shown = cross(1)
+    away = dataclasses.replace(shown.detections[0], box=(900.0, 900.0, 990.0, 990.0))
+    words = [one.text for one in words_of(draw_objects(dataclasses.replace(shown, detections=(away,)), LOW))]
+    assert words == ["1", "cat 0.99"]
+
+
+def test_sampled_attention_is_drawn_too() -> None:
+    figure = draw_objects(sampled(3), LOW)
+    assert len(figure.axes[0].images) == 1
+
+
+def test_names_are_no_formulas() -> None:
+    figure = draw_objects(cross(1, names=(r"$\frac{a}$",)), LOW)
+    assert rb"$\frac{a}$ 0.99" in print_bytes(figure, "svg", {})
+
+
+def test_map_has_the_pixels_of_its_place() -> None:
+    with Image.open(io.BytesIO(print_bytes(draw_objects(cross(2), PrintOptions(dpi=150)), "png", {}))) as image:
+        assert image.width == round(175 / 25.4 * 150)

@@ -1,0 +1,85 @@
+"""Figure of all objects, from a detector."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from detr_attnviz.drawing.prints.paper import PrintOptions
+from detr_attnviz.errors import ChoiceError
+from detr_attnviz.figures.objects import objects_figure
+from detr_attnviz.trace import Trace
+from tests.drawing.prints.sheets import words_of
+from tests.methods.sampling import sampling_detector
+from tests.tiny import drawn_picture, tiny_detector
+
+LOW = PrintOptions(dpi=72)
+
+
+def trace_of(queries: int = 10) -> Trace:
+    return dataclasses.replace(tiny_detector(queries=queries).trace(drawn_picture()), source="folder/street.jpg")
+
+
+def test_named_queries_in_their_order() -> None:
+    found = objects_figure(trace_of(), options=LOW, queries=[4, 2])
+    assert found.kind == "objects"
+    assert found.provenance["queries"] == "4,2"
+    assert sum(one.text.startswith(("1", "2")) for one in words_of(found.figure)) == 4
+    assert not found.notes
+
+
+def test_caption_says_what_is_drawn() -> None:
+    words = objects_figure(trace_of(), options=LOW, queries=[4, 2], layer=0, head=3).caption
+    assert words.startswith("2 objects in street.jpg, detected by tiny")
+    assert "Decoder cross-attention of an object query, layer 0, head 3 alone: softmax(q kᵀ / √d)" in words
+    assert "own largest value (1 " in words
+    assert "\n" not in words
+
+
+def test_caption_of_one_object_speaks_of_no_overlap() -> None:
+    words = objects_figure(trace_of(), options=LOW, queries=3).caption
+    assert words.startswith("One object in street.jpg")
+    assert "overlap" not in words
+
+
+def test_none_that_is_sure_is_noted() -> None:
+    found = objects_figure(trace_of(), options=LOW, threshold=1.0)
+    assert found.notes == ("no detection reaches 1: the best 3 are drawn",)
+
+
+def test_best_twelve_of_many_unless_named() -> None:
+    trace = trace_of(queries=15)
+    best = objects_figure(trace, options=LOW, threshold=0)
+    assert best.notes == ("15 objects: the best 12 are drawn, as more colours cannot be told apart",)
+    assert len(best.provenance["queries"].split(",")) == 12
+    named = objects_figure(trace, options=LOW, queries=range(15))
+    assert not named.notes
+    assert len(named.provenance["queries"].split(",")) == 15
+
+
+@pytest.mark.parametrize("method", ["relevance", "value-norm", "rollout", "gradcam"])
+def test_other_methods_are_drawn_and_defined(method: str) -> None:
+    found = objects_figure(trace_of(), options=LOW, queries=[1, 2], method=method)
+    assert found.provenance["method"] == method
+    assert "softmax" not in found.caption
+
+
+def test_method_with_a_sign_has_no_place_here() -> None:
+    with pytest.raises(ChoiceError, match="one colour an object, and decompose has values below zero: choose raw"):
+        objects_figure(trace_of(), options=LOW, method="decompose")
+
+
+def test_method_that_does_not_exist() -> None:
+    with pytest.raises(ChoiceError, match="no method 'rwa'|method 'rwa'"):
+        objects_figure(trace_of(), options=LOW, method="rwa")
+
+
+def test_sampled_attention() -> None:
+    found = objects_figure(sampling_detector().trace(drawn_picture()), options=LOW, queries=[0, 1])
+    assert "Deformable cross-attention" in found.caption
+
+
+def test_same_trace_is_the_same_file(tmp_path: Path) -> None:
+    for name in ("one.pdf", "two.pdf"):
+        objects_figure(trace_of(), options=LOW, queries=[1, 2]).save(tmp_path / name)
+    assert (tmp_path / "one.pdf").read_bytes() == (tmp_path / "two.pdf").read_bytes()
