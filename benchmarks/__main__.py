@@ -14,7 +14,7 @@ from benchmarks import report
 from benchmarks.figures import Table
 from benchmarks.machine import machine_facts, one_line
 from benchmarks.plan import Plan
-from benchmarks.tables import batch, cold, families, forward, methods, peers, pictures
+from benchmarks.tables import batch, cold, explorer, families, forward, methods, peers, pictures
 
 TABLES = {
     "forward": forward.measure,
@@ -24,6 +24,7 @@ TABLES = {
     "cold": cold.measure,
     "batch": batch.measure,
     "families": families.measure,
+    "explorer": explorer.measure,
 }
 
 

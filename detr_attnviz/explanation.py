@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from io import BytesIO
 from typing import TYPE_CHECKING, Literal
 
 from detr_attnviz.detections import Detection
@@ -81,6 +82,16 @@ class Explanation:
 
     def __len__(self) -> int:
         return len(self.maps)
+
+    def _repr_png_(self) -> bytes | None:
+        """In a notebook: the maps as ``render`` draws them; None where there is none to draw."""
+        import detr_attnviz
+
+        if not len(self):
+            return None
+        file = BytesIO()
+        detr_attnviz.render(self).save(file, "PNG")
+        return file.getvalue()
 
     def peak(self, index: int) -> tuple[float, float]:
         """Where map ``index`` is largest: (x, y) of the cell's middle in original pixels.

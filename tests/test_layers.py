@@ -31,14 +31,20 @@ LAW: dict[str, set[str]] = {
     "methods": VOCABULARY | {"recording", "detector", "trace"},
     "drawing": VOCABULARY,
     "batch": VOCABULARY | {"detector", "trace", "verification", "methods", "drawing"},
+    "explorer": VOCABULARY | {"recording", "detector", "trace", "methods", "drawing"},
+    "figures": VOCABULARY | {"checkpoints", "recording", "detector", "trace", "methods", "drawing"},
     "evaluation": VOCABULARY | {"families", "detector", "trace", "methods", "drawing", "batch"},
     "cli": {
         "errors",
+        "files",
+        "trace",
         "process",
         "detector",
         "verification",
         "methods",
         "drawing",
+        "explorer",
+        "figures",
         "batch",
         "evaluation",
         "checkpoints",
@@ -54,6 +60,8 @@ LAW: dict[str, set[str]] = {
         "verification",
         "methods",
         "drawing",
+        "explorer",
+        "figures",
         "evaluation",
         "recording",
         "checkpoints.packed",
@@ -62,13 +70,15 @@ LAW: dict[str, set[str]] = {
 HOMES = {
     "safetensors": {"checkpoints.tensors"},
     "torchvision": set(),  # a second of every start; the tests compare with it
-    "matplotlib": {"drawing.figure", "drawing.curves", "drawing.colormap"},
+    "matplotlib": {"drawing.figure", "drawing.curves", "drawing.colormap", "drawing.prints", "figures.printed"},
+    "fontTools": {"drawing.prints.fonts"},
     "huggingface_hub": {"checkpoints.hub"},
     "timm": set(),  # transformers' business
     "typer": {"cli"},
     "rich": {"cli"},
     "PIL": {
         "drawing",
+        "explorer",
         "batch",
         "evaluation",
         "pictures",
@@ -79,6 +89,7 @@ HOMES = {
         "verification",
     },
 }
+SHOWN_BY_THE_DOOR = {"explanation", "trace"}
 OPTIONAL = ("transformers", "huggingface_hub", "ray")
 MODULES = sorted(
     ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
@@ -124,6 +135,13 @@ def test_imports_go_one_way(module: str) -> None:
 
 
 @pytest.mark.parametrize("module", MODULES)
+def test_only_what_shows_itself_calls_the_public_door(module: str) -> None:
+    tree = ast.parse((PACKAGE / (module.replace(".", "/") + ".py")).read_text())
+    names = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    assert NAME not in names or module in SHOWN_BY_THE_DOOR
+
+
+@pytest.mark.parametrize("module", MODULES)
 def test_third_parties_have_one_home(module: str) -> None:
     broken = {
         name
@@ -134,7 +152,7 @@ def test_third_parties_have_one_home(module: str) -> None:
 
 
 def test_every_import_is_declared_or_standard() -> None:
-    known = {NAME, "torch", "numpy", "PIL", "matplotlib", "typer", "rich", "safetensors", "jaxtyping"}
+    known = {NAME, "torch", "numpy", "PIL", "matplotlib", "fontTools", "typer", "rich", "safetensors", "jaxtyping"}
     known |= set(OPTIONAL)
     roots = {name.partition(".")[0] for module in MODULES for name in imports_of(module)}
     assert roots - known - sys.stdlib_module_names == set()

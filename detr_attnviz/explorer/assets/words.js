@@ -1,0 +1,152 @@
+"use strict";
+
+/** Numbers, names and sentences of the page; exact definitions come from the document. */
+attnviz.words = (() => {
+  const MINUS = "−";
+  const NO_BREAK = "\u00a0";
+  const VIEWS = { cross: "Cross-attention", encoder: "Encoder", "decoder-self": "Decoder self-attention" };
+  const KINDS = {
+    cross: "decoder cross-attention",
+    encoder: "encoder self-attention",
+    "decoder-self": "decoder self-attention",
+  };
+
+  /** Two digits: 4.2, 0.013, 12, 130, 1.2e-6. */
+  const twoDigits = (value) => {
+    if (!Number.isFinite(value)) return "no number";
+    const rounded = Number(value.toPrecision(2));
+    const size = Math.abs(rounded);
+    let text;
+    if (size === 0 || (size >= 10 && size < 1e6)) text = size.toFixed(0);
+    else if (size < 1e-4 || size >= 1e6) text = size.toExponential(1);
+    else text = size.toFixed(1 - Math.floor(Math.log10(size)));
+    return rounded < 0 ? `${MINUS}${text}` : text;
+  };
+
+  /** A map's value: a share of attention in percent, any other quantity as a plain number. */
+  const amount = (shown, value) => {
+    const text = twoDigits(shown.isAttention ? 100 * value : value);
+    return shown.isAttention && Number.isFinite(value) ? `${text}${NO_BREAK}%` : text;
+  };
+
+  const nameOf = (detection) => detection.name || `class ${detection.label}`;
+
+  /** Never "0.00" for a score above 0. */
+  const scoreOf = ({ score }) => {
+    if (score === null) return "no number";
+    return score < 0.005 ? "<0.01" : score.toFixed(2);
+  };
+
+  /** A name that may hold letters written from right to left, kept from turning the sentence around it. */
+  const isolated = (name) => `\u2068${name}\u2069`;
+
+  const who = (detection) => `${isolated(nameOf(detection))} ${scoreOf(detection)}`;
+
+  /** The pixel (column, row) that holds a place. */
+  const pixel = (place) => place.map((value) => Math.floor(value)).join(", ");
+
+  const titleOf = (shown) => VIEWS[shown.view] ?? shown.method?.title ?? "";
+
+  /** What stands for {heads}: one head, or how all are joined. */
+  const headsOf = (head) => {
+    const { heads } = attnviz.arrays.document().words;
+    return typeof head === "number" ? heads.one.replace("{head}", head) : heads[head];
+  };
+
+  /** The exact definition of what is shown, nothing left open. */
+  const definition = (shown) => {
+    if (shown.method) return shown.method.definition;
+    const { words } = attnviz.arrays.document();
+    const { view, term, direction, layer, head } = shown.state;
+    const open = words.terms?.[term]?.[view] ?? words[view]?.[direction] ?? "";
+    return open.replaceAll("{layer}", layer).replaceAll("{heads}", headsOf(head));
+  };
+
+  /** Which thing is looked at: a detection, or a place of the encoder. */
+  const subject = (shown) => {
+    if (shown.view === "encoder") {
+      const place = `(${pixel(shown.point)})`;
+      return shown.state.direction === "to" ? `Who attends to ${place}` : `What ${place} attends to`;
+    }
+    return shown.detection ? who(shown.detection) : "Nothing is chosen";
+  };
+
+  /** How it is looked at: query, view, layer, heads, term, level. */
+  const manner = (shown) => {
+    const { layer, head, term, level } = shown.state;
+    const parts = shown.view === "encoder" ? [] : [`query ${shown.query}`];
+    parts.push(KINDS[shown.view] ?? shown.method.title);
+    if (shown.site) parts.push(`layer ${layer}`, headsOf(head));
+    if (term) parts.push(shown.method ? term : `${term} term`);
+    if (level !== "all" && shown.site?.form === "sampled") parts.push(`level ${level}`);
+    return parts.join(" · ");
+  };
+
+  /** What one cell's value is a share or an amount of. */
+  const unit = (shown) => {
+    if (shown.view === "decoder-self") return "of the query's attention";
+    if (!shown.isAttention) return `${shown.method.quantity} in one cell`;
+    return shown.state.direction === "to" ? "of one cell's attention" : "of its attention in one cell";
+  };
+
+  /** The range of the map, and where the rest of the attention is. */
+  const range = (shown) => {
+    if (!shown.values) return absent(shown);
+    if (shown.view === "decoder-self") return listening(shown);
+    if (!shown.values.some(Number.isFinite)) return "the map holds no numbers";
+    if (!shown.ceiling) return "the map is zero everywhere";
+    const parts = [shown.isSigned ? bothEnds(shown) : `peak ${amount(shown, shown.ceiling)} ${unit(shown)}`];
+    if (Number.isFinite(shown.share)) parts.push(`share ${twoDigits(100 * shown.share)}${NO_BREAK}%`);
+    const rest = restOf(shown);
+    if (rest > 1e-4)
+      parts.push(`${amount(shown, rest)} ${shown.site.form === "sampled" ? "outside the picture" : "on other tokens"}`);
+    return parts.join(", ");
+  };
+
+  const bothEnds = (shown) => {
+    const known = shown.values.filter(Number.isFinite);
+    const [low, high] = [Math.min(...known), Math.max(...known)];
+    return `${amount(shown, low)} to ${amount(shown, high)} ${unit(shown)}`;
+  };
+
+  const absent = (shown) => {
+    if (shown.method && shown.detection)
+      return `not computed for query ${shown.query}: lower --threshold when the page is written`;
+    return "choose a detection";
+  };
+
+  /** How much of the joined attention is not on the map. */
+  const restOf = (shown) => {
+    const { found, state } = shown;
+    if (!found?.outside || state.head === "max" || state.direction === "to") return 0;
+    if (typeof state.head === "number") return found.outside[state.head];
+    return found.outside.reduce((sum, part) => sum + part, 0) / found.heads;
+  };
+
+  const listening = (shown) => {
+    const others = attnviz.shown.strongest(shown.values, shown.query);
+    const named = others.map(({ query, share }) => {
+      const other = attnviz.shown.detectionOf(shown.picture, query);
+      return `query ${query}${other ? ` (${who(other)})` : ""} ${amount(shown, share)}`;
+    });
+    return [`itself ${amount(shown, shown.values[shown.query])}`, ...named].join(", ");
+  };
+
+  return {
+    VIEWS,
+    twoDigits,
+    amount,
+    nameOf,
+    isolated,
+    scoreOf,
+    who,
+    pixel,
+    titleOf,
+    headsOf,
+    definition,
+    subject,
+    manner,
+    unit,
+    range,
+  };
+})();
