@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from detr_attnviz.errors import AttnVizError
     from detr_attnviz.evaluation.run import evaluate
     from detr_attnviz.explanation import Explanation
+    from detr_attnviz.explorer.page import explore
+    from detr_attnviz.figures.figure import figure
     from detr_attnviz.methods.explain import explain
     from detr_attnviz.methods.select import select
     from detr_attnviz.process import tune_process
@@ -41,6 +43,8 @@ __all__ = [
     "capture",
     "evaluate",
     "explain",
+    "explore",
+    "figure",
     "join_in_proj",
     "load",
     "render",
@@ -62,6 +66,8 @@ _HOMES = {
     "capture": "recording.hooks",
     "evaluate": "evaluation.run",
     "explain": "methods.explain",
+    "explore": "explorer.page",
+    "figure": "figures.figure",
     "join_in_proj": "checkpoints.packed",
     "load": "detector",
     "render": "drawing.render",

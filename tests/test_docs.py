@@ -54,6 +54,7 @@ def test_readme_has_six_lines_of_python() -> None:
         "samples/README.md",
         "samples/evaluation.md",
         "benchmarks/README.md",
+        "docs/explore.md",
         "docs/families.md",
         "docs/own-model.md",
     ],

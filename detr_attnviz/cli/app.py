@@ -9,6 +9,8 @@ from detr_attnviz import __version__
 from detr_attnviz.cli.batch import batch
 from detr_attnviz.cli.checkpoints import checkpoints_app
 from detr_attnviz.cli.evaluate import evaluate
+from detr_attnviz.cli.explore import explore
+from detr_attnviz.cli.figure import figure_app
 from detr_attnviz.cli.inspect_weights import inspect_weights
 from detr_attnviz.cli.messages import say
 from detr_attnviz.cli.render import render
@@ -24,6 +26,8 @@ app = typer.Typer(
 )
 app.command("render")(render)
 app.command("batch")(batch)
+app.command("explore")(explore)
+app.add_typer(figure_app, name="figure")
 app.command("evaluate")(evaluate)
 app.command("inspect-weights")(inspect_weights)
 app.command("verify")(verify)

@@ -1,8 +1,8 @@
-"""Option values that are more than a word: layers and places."""
+"""Option values that are more than a word: layers, methods and places."""
 
 import typer
 
-from detr_attnviz.methods.catalogue import ALL, Layers
+from detr_attnviz.methods.catalogue import ALL, LAST, MEAN, Layers, checked_facts
 
 
 def parse_layer(text: str) -> Layers:
@@ -23,3 +23,14 @@ def parse_point(text: str) -> tuple[float, float]:
     except ValueError:
         raise typer.BadParameter(f"{text!r} is no point: give X,Y in original pixels, such as 320,240") from None
     return x, y
+
+
+def parse_methods(text: str) -> tuple[str, ...]:
+    """``"relevance,rollout"`` as names, each once, in that order.
+
+    Raises: ChoiceError for a method that does not exist.
+    """
+    names = tuple(dict.fromkeys(name for part in text.split(",") if (name := part.strip())))
+    for name in names:
+        checked_facts(name, "cross", LAST, MEAN, "from")
+    return names

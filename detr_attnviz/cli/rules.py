@@ -20,8 +20,8 @@ class Rule(NamedTuple):
 
 
 def _styles(values: Values) -> set[str]:
-    """What is drawn; ``values`` are those of a command that draws."""
-    return set(exports_of(values.get("export") or values["style"])) - {"arrays"}
+    """What is drawn: overlays, where a command leaves no choice of style."""
+    return set(exports_of(values.get("export") or values.get("style", "overlay"))) - {"arrays"}
 
 
 def _has_points(values: Values) -> bool:
@@ -41,16 +41,31 @@ RULES = (
         "--method goes through all layers or none",
     ),
     Rule(lambda values: not _facts(values).has_heads, ("head",), "--method leaves no choice of heads"),
-    Rule(lambda values: bool(values.get("query")), _CHOOSING, "--query names the queries outright"),
+    Rule(lambda values: values.get("query") not in (None, [], ()), _CHOOSING, "--query names the queries outright"),
     Rule(
         lambda values: values.get("kind") == "encoder",
         ("query", *_CHOOSING),
         "--kind encoder is shown at --point, and not for objects",
     ),
     Rule(
-        lambda values: values.get("kind") != "encoder",
+        lambda values: values.get("kind", "encoder") != "encoder",
         ("point", "direction", "point_level"),
         "that belongs to --kind encoder",
+    ),
+    Rule(
+        lambda values: "kind" not in values and not values.get("point") and not values.get("auto"),
+        ("direction",),
+        "that belongs to a place, given by --point",
+    ),
+    Rule(
+        lambda values: "kind" not in values and bool(values.get("point")),
+        ("query", *_CHOOSING),
+        "--point names a place outright",
+    ),
+    Rule(
+        lambda values: not values.get("encoder", True),
+        ("point_level",),
+        "--no-encoder leaves the encoder out",
     ),
     Rule(lambda values: bool(values.get("export")), ("style",), "--export names the styles"),
     Rule(

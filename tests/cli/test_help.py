@@ -6,7 +6,12 @@ import pytest
 
 from tests.cli.conftest import Attnviz
 
-COMMANDS = ("", "render", "batch", "evaluate", "inspect-weights", "verify", "checkpoints", "checkpoints download")
+FIGURES = ("objects", "points", "grid", "evolution", "methods", "weights")
+COMMANDS = (
+    *("", "render", "batch", "explore", "figure", "evaluate", "inspect-weights", "verify", "checkpoints"),
+    "checkpoints download",
+    *(f"figure {kind}" for kind in FIGURES),
+)
 
 
 @pytest.fixture(autouse=True)

@@ -14,11 +14,10 @@ from tests.tiny import drawn_picture, tiny_detector
 OTHERS = [name for name in METHODS if name != RAW]
 
 
-@pytest.mark.parametrize("kind", get_args(Kind))
-@pytest.mark.parametrize("direction", get_args(Direction))
+@pytest.mark.parametrize(
+    ("kind", "direction"), [("cross", "from"), ("encoder", "from"), ("encoder", "to"), ("decoder-self", "from")]
+)
 def test_every_attention_says_its_softmax_layer_and_heads(kind: Kind, direction: Direction) -> None:
-    if direction == "to" and kind != "encoder":
-        pytest.skip("only cells are looked at from both sides")
     words = definition(kind=kind, direction=direction)
     assert "softmax(q kᵀ / √d)" in words
     assert set(re.findall(r"\{(\w+)\}", words)) == {"layer", "heads"}

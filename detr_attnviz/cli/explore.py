@@ -1,0 +1,130 @@
+"""`attnviz explore`: pictures in, one interactive page out."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from detr_attnviz.cli import options as opt
+from detr_attnviz.cli.grouped import grouped
+from detr_attnviz.cli.json_output import print_json
+from detr_attnviz.cli.messages import say
+from detr_attnviz.cli.parsing import parse_layer, parse_methods
+from detr_attnviz.cli.startup import foresee, swift_imports
+from detr_attnviz.cli.targets import result_file
+
+if TYPE_CHECKING:
+    from detr_attnviz.batch.traces import Traces
+    from detr_attnviz.explorer.page import Page
+
+_ON_THE_PAGE = "On the page"
+
+
+@grouped
+def explore(
+    images: Annotated[list[str], typer.Argument(metavar="IMAGE", help=opt.PICTURES, show_default=False)],
+    model: opt.ModelOptions,
+    methods: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME,…",
+            help="Also maps by these methods, computed beforehand: relevance, rollout … (see attnviz render --help).",
+            rich_help_panel=_ON_THE_PAGE,
+        ),
+    ] = "",
+    layer: Annotated[
+        str,
+        typer.Option(
+            metavar="N,…|all",
+            help="Layers that the page holds, counted from 0; -1 is the last. Fewer make a smaller page.",
+            rich_help_panel=_ON_THE_PAGE,
+        ),
+    ] = "all",
+    encoder: Annotated[
+        bool,
+        typer.Option(
+            "--encoder/--no-encoder",
+            metavar="",
+            help="Whether the page holds encoder self-attention, half of its size and more.",
+            rich_help_panel=_ON_THE_PAGE,
+        ),
+    ] = True,
+    point_level: Annotated[
+        list[int] | None,
+        typer.Option(
+            min=0,
+            metavar="N",
+            help="Feature map whose cells can be asked where an encoder is sampled; repeatable. (default: those of "
+            "32 px a cell and more, as finer ones are large)",
+            show_default=False,
+            rich_help_panel=_ON_THE_PAGE,
+        ),
+    ] = None,
+    threshold: opt.Threshold = None,
+    classes: opt.Classes = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="FILE",
+            help="The page. (default: here, named after the picture; attnviz.html for several)",
+            show_default=False,
+            rich_help_panel=opt.OUTPUT,
+        ),
+    ] = None,
+    open_page: Annotated[
+        bool,
+        typer.Option("--open", metavar="", help="Open the page in the browser.", rich_help_panel=opt.OUTPUT),
+    ] = False,
+    as_json: opt.AsJson = False,
+) -> None:
+    """Make one page to look around in: every map of every layer and head, computed in the browser when asked.
+
+    The page is a single file that needs no network and can be sent to anybody.
+
+    attnviz explore street.jpg -o street.html
+    attnviz explore photos/ -o photos.html --methods relevance,rollout
+    attnviz explore street.jpg -c my_finetuned.pth --layer 3,4,5 --no-encoder
+    """
+    from detr_attnviz.batch.images import find_pictures
+
+    # What can be wrong without a model is told before a second goes into its import.
+    wanted, layers = parse_methods(methods), parse_layer(layer)
+    find_pictures(images)
+    target = result_file(output, images, ".html", (".html", ".htm"))
+    foresee(model.checkpoint)
+    with swift_imports():
+        from detr_attnviz.batch.traces import Traces
+        from detr_attnviz.explorer.page import explore as page_of
+
+    detector = model.open(classes)
+    traces = Traces(detector, images, (model.shortest_px, model.longest_px))
+    try:
+        page = page_of(
+            traces,
+            layers=layers,
+            methods=wanted,
+            encoder=encoder,
+            point_levels=tuple(point_level) if point_level else None,
+            threshold=threshold,
+        )
+    finally:
+        for path, why in traces.failures:
+            say(f"{path}: {why}")
+    _tell(page, page.save(target), traces, as_json)
+    if open_page:
+        typer.launch(str(target.resolve()))
+    raise typer.Exit(1 if traces.failures else 0)
+
+
+def _tell(page: "Page", path: Path, traces: "Traces", as_json: bool) -> None:
+    for note in page.notes:
+        say(note)
+    if as_json:
+        failures = [{"picture": str(failed), "error": why} for failed, why in traces.failures]
+        facts = {"pictures": page.pictures, "bytes": len(page.html), "largest_error": page.largest_error}
+        print_json({"file": str(path), **facts, "notes": page.notes, "failures": failures})
+        return
+    pictures = f"{page.pictures} picture{'s' if page.pictures != 1 else ''}"
+    print(f"{path}: {pictures}, {len(page.html) / 1e6:.1f} MB")
