@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from detr_attnviz.detections import Detection
 from detr_attnviz.grid import Grid
+from detr_attnviz.sites import Form
 
 if TYPE_CHECKING:
     import numpy as np
@@ -45,6 +46,8 @@ class Explanation:
     ``direction`` says for "encoder" whether the point looks ("from") or is looked at ("to").
     ``layers`` are those that the maps come from, counted from 0; none for a method that reads no attention layer.
     ``head`` is a head's number or how heads were joined, "" for a method that leaves no choice.
+    ``form`` is that of the attention they come from, and ``is_part`` tells that its softmax also ran over tokens that
+    a map of the method "raw" has no place for.
     ``quantity`` is what a value is an amount of, "attention" when it is a share of a query's attention.
     ``is_signed`` tells that values below zero mean something. A method that gives several maps a query names them in
     ``terms``, one per map (``detections`` and ``points`` then repeat); ``shares`` has each term's part in the whole.
@@ -64,6 +67,8 @@ class Explanation:
     layers: tuple[int, ...]
     head: str
     method: str
+    form: Form = "dense"
+    is_part: bool = False
     quantity: str = ATTENTION
     is_signed: bool = False
     terms: tuple[str, ...] = ()

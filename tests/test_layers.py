@@ -19,7 +19,7 @@ LAW: dict[str, set[str]] = {
     "pictures": {"errors"},
     "files": {"errors"},
     "process": set(),
-    "explanation": PICTURE,
+    "explanation": PICTURE | {"sites"},
     "checkpoints": VOCABULARY,
     "models": VOCABULARY,
     "models.build": VOCABULARY | {"checkpoints"},
@@ -37,6 +37,7 @@ LAW: dict[str, set[str]] = {
     "cli": {
         "errors",
         "files",
+        "pictures",
         "trace",
         "process",
         "detector",

@@ -9,9 +9,11 @@ from detr_attnviz.cli import options as opt
 from detr_attnviz.cli.grouped import grouped
 from detr_attnviz.cli.json_output import print_json
 from detr_attnviz.cli.messages import say
-from detr_attnviz.cli.parsing import parse_layer, parse_methods
+from detr_attnviz.cli.parsing import parse_layer, parse_names
 from detr_attnviz.cli.startup import foresee, swift_imports
 from detr_attnviz.cli.targets import result_file
+from detr_attnviz.errors import ChoiceError
+from detr_attnviz.methods.catalogue import check_beside_raw
 
 if TYPE_CHECKING:
     from detr_attnviz.batch.traces import Traces
@@ -90,7 +92,8 @@ def explore(
     from detr_attnviz.batch.images import find_pictures
 
     # What can be wrong without a model is told before a second goes into its import.
-    wanted, layers = parse_methods(methods), parse_layer(layer)
+    wanted, layers = parse_names(methods), parse_layer(layer)
+    check_beside_raw(wanted)
     find_pictures(images)
     target = result_file(output, images, ".html", (".html", ".htm"))
     foresee(model.checkpoint)
@@ -100,6 +103,7 @@ def explore(
 
     detector = model.open(classes)
     traces = Traces(detector, images, (model.shortest_px, model.longest_px))
+    page = None
     try:
         page = page_of(
             traces,
@@ -109,22 +113,29 @@ def explore(
             point_levels=tuple(point_level) if point_level else None,
             threshold=threshold,
         )
+    except ChoiceError:
+        if traces.count or not traces.failures:
+            raise
     finally:
         for path, why in traces.failures:
             say(f"{path}: {why}")
-    _tell(page, page.save(target), traces, as_json)
-    if open_page:
-        typer.launch(str(target.resolve()))
+    written = None if page is None else page.save(target)
+    _tell(page, written, traces, as_json)
+    if open_page and written is not None:
+        typer.launch(str(written.resolve()))
     raise typer.Exit(1 if traces.failures else 0)
 
 
-def _tell(page: "Page", path: Path, traces: "Traces", as_json: bool) -> None:
-    for note in page.notes:
+def _tell(page: "Page | None", path: Path | None, traces: "Traces", as_json: bool) -> None:
+    notes = () if page is None else page.notes
+    for note in notes:
         say(note)
+    size, error = (0, None) if page is None else (len(page.html), page.largest_error)
     if as_json:
         failures = [{"picture": str(failed), "error": why} for failed, why in traces.failures]
-        facts = {"pictures": page.pictures, "bytes": len(page.html), "largest_error": page.largest_error}
-        print_json({"file": str(path), **facts, "notes": page.notes, "failures": failures})
-        return
-    pictures = f"{page.pictures} picture{'s' if page.pictures != 1 else ''}"
-    print(f"{path}: {pictures}, {len(page.html) / 1e6:.1f} MB")
+        facts = {"pictures": traces.count, "bytes": size, "largest_error": error}
+        print_json({"file": None if path is None else str(path), **facts, "notes": notes, "failures": failures})
+    elif path is None:
+        say("no picture could be read, so there is no page")
+    else:
+        print(f"{path}: {traces.count} picture{'s' if traces.count != 1 else ''}, {size / 1e6:.1f} MB")

@@ -7,7 +7,7 @@ import typer
 from detr_attnviz.cli import figure_options as fig
 from detr_attnviz.cli import options as opt
 from detr_attnviz.cli.grouped import grouped
-from detr_attnviz.cli.parsing import parse_layer, parse_methods, parse_point
+from detr_attnviz.cli.parsing import parse_layer, parse_names, parse_point
 from detr_attnviz.methods.catalogue import LAST, MEAN, RAW, checked_facts
 
 figure_app = typer.Typer(
@@ -144,7 +144,7 @@ def grid(
         query=which.query,
         label=which.label,
         point=place,
-        layers=layers,
+        layer=layers,
         direction=direction,
         point_level=point_level,
     )
@@ -193,18 +193,23 @@ def methods(
             rich_help_panel=opt.WHAT,
         ),
     ] = "",
+    layer: fig.Layer = str(LAST),
     classes: opt.Classes = None,
 ) -> None:
     """One object by every method.
 
     attnviz figure methods street.jpg --methods raw,relevance,rollout --width column
     """
-    wanted = parse_methods(method)
+    wanted, layers = parse_names(method), parse_layer(layer)
+    for name in wanted:
+        checked_facts(name, "cross", LAST, MEAN, "from")
     target, options = file.target(str(image), "methods"), paper.options()
     trace = fig.trace_of(image, model, classes)
     from detr_attnviz.figures.methods import methods_figure
 
-    drawn = methods_figure(trace, options=options, query=which.query, label=which.label, methods=wanted or None)
+    drawn = methods_figure(
+        trace, options=options, query=which.query, label=which.label, methods=wanted or None, layer=layers
+    )
     fig.finish(drawn, target, file.as_json)
 
 
@@ -214,8 +219,6 @@ def weights(
     ckpt: Annotated[
         str, typer.Argument(metavar="CKPT", help="A checkpoint file or folder, or a known name (demo, detr-r50 …).")
     ],
-    paper: fig.PaperOptions,
-    file: fig.FileOptions,
     module: Annotated[
         str | None,
         typer.Option(metavar="GLOB", help="Only modules whose name matches this glob.", rich_help_panel=opt.WHAT),
@@ -229,6 +232,9 @@ def weights(
             min=1, metavar="N", help="Number of heads, if the checkpoint is silent.", rich_help_panel=opt.WHAT
         ),
     ] = None,
+    *,
+    paper: fig.PaperOptions,
+    file: fig.FileOptions,
 ) -> None:
     """A checkpoint's Wq, Wk and Wv, layer by layer, and its heads' norms.
 

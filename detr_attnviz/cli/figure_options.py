@@ -108,7 +108,7 @@ class PaperOptions:
     ] = 300
     font_pt: Annotated[
         float,
-        typer.Option("--font-size", min=4, max=14, metavar="PT", help="Of labels, in points.", rich_help_panel=_PAPER),
+        typer.Option("--font-pt", min=4, max=14, metavar="PT", help="Of labels, in points.", rich_help_panel=_PAPER),
     ] = 7.0
     cmap: Annotated[
         str | None,
@@ -152,7 +152,7 @@ class FileOptions:
             "--output",
             metavar="FILE",
             help="The figure: .pdf, .svg or .png. Its caption goes beside it, as .txt. (default: a PDF here, named "
-            "after the picture)",
+            "after the input)",
             show_default=False,
             rich_help_panel=opt.OUTPUT,
         ),
@@ -172,9 +172,9 @@ def trace_of(image: Path, model: opt.ModelOptions, classes: Path | None) -> "Tra
 
     Raises: ChoiceError, CheckpointError, ImageError.
     """
-    from detr_attnviz.batch.images import find_pictures
+    from detr_attnviz.pictures import read_picture
 
-    find_pictures([image])
+    read_picture(image)
     foresee(model.checkpoint)
     with swift_imports():
         from detr_attnviz.figures import printed  # noqa: F401  # brings what every figure imports

@@ -62,6 +62,7 @@ RULES = (
         ("query", *_CHOOSING),
         "--point names a place outright",
     ),
+    Rule(lambda values: "ckpt" in values, ("smooth",), "weights have no cells that could be smoothed"),
     Rule(
         lambda values: not values.get("encoder", True),
         ("point_level",),

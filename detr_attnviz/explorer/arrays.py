@@ -18,6 +18,7 @@ from torch import Tensor
 Row = dict[str, Any]
 TOLERANCE = 1e-3
 """How far a map of 16-bit numbers may be from the record's, as a part of its peak; else they are written in 32."""
+_DREGS = 1e-30
 _SIGNED, _UNSIGNED = 2**15 - 1, 2**16 - 1
 
 
@@ -32,7 +33,8 @@ class Arrays:
     def add(self, values: NDArray[Any]) -> Row:
         """The document's entry of an array, which is kept once however often it is added."""
         data = np.ascontiguousarray(values, dtype=values.dtype.newbyteorder("<")).tobytes()
-        return {"id": self._id("a", data), "dtype": values.dtype.name, "shape": list(values.shape)}
+        dtype = values.dtype.name
+        return {"id": self._id("a", data, dtype), "dtype": dtype, "shape": list(values.shape)}
 
     def add_file(self, data: bytes) -> str:
         """The id of a file's bytes, such as a picture's."""
@@ -43,8 +45,8 @@ class Arrays:
         for name, data in self._data.items():
             yield b'<script type="application/octet-stream" id="%s">%s</script>\n' % (name.encode(), data)
 
-    def _id(self, letter: str, data: bytes) -> str:
-        digest = letter.encode() + hashlib.blake2b(data).digest()
+    def _id(self, letter: str, data: bytes, dtype: str = "") -> str:
+        digest = f"{letter}{dtype} ".encode() + hashlib.blake2b(data).digest()
         if digest not in self._ids:
             name = f"{letter}{self._count[letter]}"
             self._count[letter] += 1
@@ -89,8 +91,12 @@ def array_of(values: Tensor) -> NDArray[Any]:
 
 
 def largest_part(apart: Tensor, peaks: Tensor) -> float:
-    """The largest of differences as parts of maps' peaks: 0 where both maps have no number, infinite where one has."""
-    is_same = (apart == 0) | (peaks.isnan() & apart.isnan())
+    """The largest of differences as parts of maps' peaks: 0 where both maps have no number, infinite where one has.
+
+    Maps that are nothing but the dregs of float32 count as zero: there, digits are lost to both.
+    """
+    is_dregs = (peaks < _DREGS) & (apart < _DREGS)
+    is_same = (apart == 0) | is_dregs | (peaks.isnan() & apart.isnan())
     return float(torch.where(is_same, 0.0, apart / peaks).nan_to_num(nan=torch.inf).amax())
 
 

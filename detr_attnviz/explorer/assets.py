@@ -14,11 +14,13 @@ from detr_attnviz.explorer.arrays import Row
 _FIRST = ("arrays", "grid", "attention", "sampled", "colour", "state", "elements")
 """Scripts that others take apart as they load; the rest only name each other once all are there."""
 _LAST = "main"
+_STYLES = ("theme", "page", "side", "sheets", "windows")
+"""From what all share to what a window's size changes: a later one overrules those before it."""
 
 
 def html_page(title: str, document: Row, tags: Iterable[bytes]) -> bytes:
     """One file that contacts no address; whatever comes from outside is data, never markup."""
-    scripts, style = _scripts(), _asset("page.css")
+    scripts, style = _scripts(), "\n".join(_asset(f"{name}.css") for name in _STYLES)
     head = (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{_policy(scripts, style)}">'

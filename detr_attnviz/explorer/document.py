@@ -3,7 +3,6 @@
 import base64
 import math
 from collections.abc import Iterator
-from pathlib import PurePath
 from typing import Any, get_args
 
 import numpy as np
@@ -28,14 +27,16 @@ from detr_attnviz.trace import Trace
 
 
 def document_row(pictures: list[Row], model: Row, title: str) -> Row:
-    """The whole document; numbers that are not finite are None."""
+    """The whole document; ``title`` is what it shows unless given; numbers that are not finite are None."""
     row: Row = {
         "version": 1,
         "software": model["provenance"]["software"],
         "title": title,
         "model": model,
         "colormaps": _colormaps(),
-        "words": words_row(pictures[0]["kinds"]),
+        "words": words_row(
+            {kind: [site for one in pictures for site in one["kinds"][kind]] for kind in get_args(Kind)}
+        ),
         "pictures": pictures,
     }
     finite: Row = _finite(row)
@@ -56,13 +57,11 @@ def model_row(trace: Trace, threshold: float) -> Row:
 
 
 def picture_row(trace: Trace, wanted: Wanted, arrays: Arrays) -> Row:
-    """The entry of one picture."""
+    """The entry of one picture, but for its name, which depends on the others'."""
     notes = list(trace.notes)
     image = image_row(trace.image, arrays)
     kinds = {kind: list(_sites(trace, wanted.sites(trace, kind), wanted, arrays, notes)) for kind in get_args(Kind)}
     return {
-        "name": clean(PurePath(trace.source).name) or "picture",
-        "source": "" if PurePath(trace.source).is_absolute() else clean(trace.source),
         "width_px": trace.image.width,
         "height_px": trace.image.height,
         "image": image,

@@ -6,15 +6,17 @@ from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
 
-from detr_attnviz.errors import ChoiceError
+from detr_attnviz.errors import ChoiceError, OutputError
 from detr_attnviz.explorer.arrays import Arrays, Row
 from detr_attnviz.explorer.assets import html_page
 from detr_attnviz.explorer.document import document_row, model_row, picture_row
+from detr_attnviz.explorer.names import picture_names
 from detr_attnviz.explorer.wanted import Wanted
 from detr_attnviz.files import write_atomically
 from detr_attnviz.methods.catalogue import ALL, Layers
 from detr_attnviz.trace import Trace
 
+SUFFIXES = (".html", ".htm")
 LARGE_BYTES = 40_000_000
 _PROMISED = 2e-3
 _FRAME_PX = 720
@@ -35,10 +37,13 @@ class Page:
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Writes the file, as a whole or not at all.
 
-        Raises: OutputError.
+        Raises: OutputError, also for a name that does not end in .html or .htm.
         """
-        write_atomically(path, self.html)
-        return Path(path)
+        goal = Path(path)
+        if goal.suffix.lower() not in SUFFIXES:
+            raise OutputError(f"{goal}: a page is written as {' or '.join(SUFFIXES)}; give a name that ends so")
+        write_atomically(goal, self.html)
+        return goal
 
     def _repr_html_(self) -> str:
         return (
@@ -64,12 +69,12 @@ def explore(
     ``threshold``, or the three best. ``point_levels`` are the levels of a sampled encoder whose cells can be looked
     from, by default those of 32 px a cell and more.
 
-    Raises: ChoiceError for no traces, and for what this detector lacks.
+    Raises: ChoiceError for no traces, for what this detector lacks, and when no map at all would be on the page.
     """
     levels = None if point_levels is None else tuple(point_levels)
     names = (methods,) if isinstance(methods, str) else tuple(dict.fromkeys(methods))
     wanted = Wanted(layers, names, encoder, levels, threshold)
-    arrays, pictures, model, detector = Arrays(), [], None, None
+    arrays, pictures, sources, model, detector = Arrays(), [], [], None, None
     for trace in (traces,) if isinstance(traces, Trace) else traces:
         if not isinstance(trace, Trace):
             raise ChoiceError(f"a page is made of traces, detector.trace(picture); found {type(trace).__name__}")
@@ -80,10 +85,15 @@ def explore(
         if trace.detector is not detector:
             raise ChoiceError(f"traces of one page are of one detector; found {detector} and {trace.detector}")
         pictures.append(picture_row(trace, wanted, arrays))
+        sources.append(trace.source)
         del trace  # else a generator's is still there while it makes the next
     if model is None:
         raise ChoiceError("there are no traces to make a page of: trace at least one picture")
-    document = document_row(pictures, model, title or _title(pictures, model))
+    if not any(True for _ in _sites(pictures)) and not wanted.methods:
+        told = [note for picture in pictures for note in picture["notes"]]
+        raise ChoiceError(f"the page would hold no map: {'; '.join(told[:3]) or 'choose other layers, or methods'}")
+    named = [{"name": name, **row} for name, row in zip(picture_names(sources), pictures, strict=True)]
+    document = document_row(named, model, title or _title(named, model))
     html = html_page(document["title"], document, arrays.tags())
     error = max((site["error"] for site in _sites(pictures)), default=0.0)
     return Page(html, len(pictures), error, tuple(_notes(html, document, error)))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from detr_attnviz.detector import Detector
 from detr_attnviz.errors import ChoiceError
 from detr_attnviz.explanation import Kind
-from detr_attnviz.methods.catalogue import METHODS, RAW, Layers, layers_of
+from detr_attnviz.methods.catalogue import Layers, check_beside_raw, layers_of
 from detr_attnviz.methods.layers import SITE_KINDS, missing_for, sites_of
 from detr_attnviz.trace import Trace
 
@@ -31,31 +31,25 @@ class Wanted:
         layers_of(self.layers)
         if self.threshold is not None and not 0 <= self.threshold <= 1:
             raise ChoiceError(f"threshold is {self.threshold:g}: it must be in 0–1")
-        others = [name for name in METHODS if name != RAW]
-        if RAW in self.methods:
-            raise ChoiceError(
-                "method raw need not be asked for: the page has attention itself of every layer and head; "
-                f"methods to add are {', '.join(others)}"
-            )
-        unknown = [name for name in self.methods if name not in METHODS]
-        if unknown:
-            raise ChoiceError(f"no method {unknown[0]!r}: methods to add to a page are {', '.join(others)}")
+        check_beside_raw(self.methods)
 
     def check(self, detector: Detector) -> None:
         """Raises: ChoiceError for all that this detector lacks."""
         faults = [fault for name in self.methods if (fault := missing_for(detector, name))]
-        faults += [f"no layer {layer} in this checkpoint's attention" for layer in self._missing_layers(detector)]
+        if missing := self._missing_layers(detector):
+            there = "; ".join(self._known_layers(detector)) or "there is none"
+            faults.append(f"no layer {', '.join(map(str, missing))} in the attention that the page would hold: {there}")
         if self.point_levels is not None and not _has_sampled_encoder(detector):
             faults.append(
-                f"point_levels {', '.join(map(str, self.point_levels))}: this detector's encoder has no sampled "
-                "attention, so there are no levels whose cells look: leave point_levels out"
+                f"point level {', '.join(map(str, self.point_levels))}: this detector's encoder has no sampled "
+                "attention, so there are no levels to choose from: leave it out"
             )
         if faults:
             raise ChoiceError("; ".join(faults))
 
     def sites(self, trace: Trace, kind: Kind) -> list[str]:
         """Recorded sites of a kind in the layers that are wanted, first layer first."""
-        if kind == "encoder" and not self.encoder:
+        if kind not in self._kinds:
             return []
         found = _of_layers(trace.detector, kind, layers_of(self.layers))
         return [site for site in found if site in trace.records]
@@ -74,9 +68,18 @@ class Wanted:
         coarse = tuple(level for level, grid in enumerate(trace.levels) if grid.stride_px >= COARSE_PX)
         return coarse or (count - 1,)
 
+    @property
+    def _kinds(self) -> list[str]:
+        return [kind for kind in SITE_KINDS if self.encoder or kind != "encoder"]
+
     def _missing_layers(self, detector: Detector) -> list[int]:
         numbers = layers_of(self.layers) or ()
-        return [layer for layer in numbers if not any(_of_layers(detector, kind, (layer,)) for kind in SITE_KINDS)]
+        return [layer for layer in numbers if not any(_of_layers(detector, kind, (layer,)) for kind in self._kinds)]
+
+    def _known_layers(self, detector: Detector) -> list[str]:
+        """``"cross has 0, 1, 2"`` for each kind that is wanted and there."""
+        layers = {kind: [site.layer for site in sites_of(detector, SITE_KINDS[kind])] for kind in self._kinds}
+        return [f"{kind} has {', '.join(map(str, sorted(known)))}" for kind, known in layers.items() if known]
 
 
 def _of_layers(detector: Detector, kind: str, layers: Sequence[int] | None) -> list[str]:

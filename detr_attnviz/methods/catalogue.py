@@ -133,6 +133,19 @@ def checked_facts(
     return facts
 
 
+def check_beside_raw(methods: Sequence[str]) -> None:
+    """Raises: ChoiceError for methods that a page, which has attention itself, cannot be given besides."""
+    others = ", ".join(name for name in METHODS if name != RAW)
+    if RAW in methods:
+        raise ChoiceError(
+            "method raw need not be asked for: the page has attention itself of every layer and head; methods to add "
+            f"are {others}"
+        )
+    unknown = [name for name in methods if name not in METHODS]
+    if unknown:
+        raise ChoiceError(f"no method {unknown[0]!r}: methods to add to a page are {others}")
+
+
 def layers_of(layer: Layers) -> tuple[int, ...] | None:
     """The layers meant, as they were given; None for all.
 

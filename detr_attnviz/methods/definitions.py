@@ -9,36 +9,51 @@ from detr_attnviz.explanation import Direction, Explanation, Kind
 from detr_attnviz.methods.catalogue import MEAN, METHODS, RAW
 from detr_attnviz.sites import Form
 
-LAYER, HEADS = "{layer}", "{heads}"
+LAYER, HEADS, SUM = "{layer}", "{heads}", "{sum}"
 
+_CELLS, _QUERIES = "all cells add up to", "all queries add up to"
+_TO_ONE_CELL = (
+    "Encoder self-attention to one cell, layer {layer}, {heads}: a column of softmax(q kᵀ / √d). A cell's value is the "
+    "share of its own attention that it gives to the chosen cell; the values need not add up to 1."
+)
 _DENSE: Mapping[tuple[Kind, Direction], str] = {
     ("cross", "from"): (
         "Decoder cross-attention of an object query, layer {layer}, {heads}: softmax(q kᵀ / √d) over the cells of the "
-        "encoder's output. A cell's value is its share of the query's attention; all cells add up to 1."
+        "encoder's output. A cell's value is its share of the query's attention; {sum}."
     ),
     ("encoder", "from"): (
         "Encoder self-attention from one cell, layer {layer}, {heads}: softmax(q kᵀ / √d) over all cells, q being the "
-        "chosen cell's. A value is that cell's share of the chosen cell's attention; all cells add up to 1."
+        "chosen cell's. A value is that cell's share of the chosen cell's attention; {sum}."
     ),
-    ("encoder", "to"): (
-        "Encoder self-attention to one cell, layer {layer}, {heads}: a column of softmax(q kᵀ / √d). A cell's value is "
-        "the share of its own attention that it gives to the chosen cell; the values need not add up to 1."
-    ),
+    ("encoder", "to"): _TO_ONE_CELL,
     ("decoder-self", "from"): (
         "Decoder self-attention of an object query, layer {layer}, {heads}: softmax(q kᵀ / √d) over all object "
-        "queries, each of which has a share of the chosen query's attention; all add up to 1."
+        "queries. A value is that query's share of the chosen query's attention; {sum}."
+    ),
+}
+_JOINT: Mapping[tuple[Kind, Direction], str] = {
+    ("cross", "from"): (
+        "Attention of an object query to the picture's cells, layer {layer}, {heads}: softmax(q kᵀ / √d) over cells "
+        "and other tokens together. A cell's value is its share of the query's attention; {sum}."
+    ),
+    ("encoder", "from"): (
+        "Attention from one cell to the picture's cells, layer {layer}, {heads}: softmax(q kᵀ / √d) over cells and "
+        "other tokens together. A value is that cell's share of the chosen cell's attention; {sum}."
+    ),
+    ("encoder", "to"): _TO_ONE_CELL.replace("Encoder self-attention to one cell", "Attention to one cell"),
+    ("decoder-self", "from"): (
+        "Attention of an object query to the object queries, layer {layer}, {heads}: softmax(q kᵀ / √d) over cells "
+        "and queries together. A value is that query's share of the chosen query's attention; {sum}."
     ),
 }
 _SAMPLED: Mapping[Kind, str] = {
     "cross": (
         "Deformable cross-attention of an object query, layer {layer}, {heads}: the weights of the few places that the "
-        "query reads, each shared among the four cells around it as bilinear interpolation reads them. All add up to "
-        "1, less what falls outside the picture."
+        "query reads, each shared among the four cells around it as bilinear interpolation reads them; {sum}."
     ),
     "encoder": (
         "Deformable encoder self-attention from one cell, layer {layer}, {heads}: the weights of the few places that "
-        "the cell reads, each shared among the four cells around it as bilinear interpolation reads them. All add up "
-        "to 1, less what falls outside the picture."
+        "the cell reads, each shared among the four cells around it as bilinear interpolation reads them; {sum}."
     ),
 }
 _METHODS: Mapping[str, str] = {
@@ -67,7 +82,6 @@ _METHODS: Mapping[str, str] = {
         "in it; what is below zero is left out (Selvaraju et al. 2017)."
     ),
 }
-_PARTLY = "The softmax runs over other tokens too, so that what is shown adds up to less."
 
 
 def definition(
@@ -79,7 +93,7 @@ def definition(
     term: str = "",
     is_part: bool = False,
 ) -> str:
-    """One map in words, with ``{layer}`` and ``{heads}`` still to be filled where the method has them.
+    """One map in words, with ``{layer}``, ``{heads}`` and ``{sum}`` still to be filled where the method has them.
 
     ``is_part`` tells that the softmax also runs over tokens that the map has no place for.
     """
@@ -87,10 +101,26 @@ def definition(
         return _METHODS.get(method, f"{method}: {METHODS[method].summary}.")
     if form == "sampled":
         return _SAMPLED[kind]
-    words = _DENSE[kind, direction]
-    if is_part:
-        words = words.replace("; all cells add up to 1.", ".").replace("; all add up to 1.", ".") + f" {_PARTLY}"
+    words = (_JOINT if is_part else _DENSE)[kind, direction]
     return words.replace("q kᵀ", f"the {term} term of q kᵀ") if term else words
+
+
+def sum_in_words(
+    kind: Kind = "cross",
+    head: str | int = MEAN,
+    *,
+    form: Form = "dense",
+    is_part: bool = False,
+    level: str | int | None = None,
+) -> str:
+    """What stands for ``{sum}``: what the values of one map come to, ``level`` being the only one that is shown."""
+    if str(head) == "max":
+        return "being the largest of several heads, they need not add up to 1"
+    if form == "sampled" and level is not None:
+        return f"only those of level {level} are shown, and other levels have the rest of 1"
+    if form == "sampled":
+        return f"{_CELLS} 1, less what falls outside the picture"
+    return f"{_QUERIES if kind == 'decoder-self' else _CELLS} {'less than 1' if is_part else '1'}"
 
 
 def heads_in_words(head: str | int, count: int | None = None) -> str:
@@ -112,13 +142,16 @@ def layers_in_words(layers: Sequence[int]) -> str:
 
 def definition_of(explanation: Explanation, heads: int | None = None) -> str:
     """What the maps of ``explanation`` are, nothing left open; ``heads`` is how many are joined, if known."""
+    form, is_part = explanation.form, explanation.is_part
     words = definition(
         explanation.method,
         explanation.kind,
-        form="sampled" if explanation.samples is not None else "dense",
+        form=form,
         direction=explanation.direction,
         term=explanation.term,
-        is_part=bool(explanation.rest) and explanation.samples is None,
+        is_part=is_part,
     )
-    named = words.replace(LAYER, layers_in_words(explanation.layers))
+    whole = sum_in_words(explanation.kind, explanation.head, form=form, is_part=is_part, level=explanation.level)
+    words = words.replace(SUM, whole)
+    named = words.replace(LAYER, layers_in_words(explanation.layers)).replace(SUM, whole)
     return named.replace(HEADS, heads_in_words(explanation.head or MEAN, heads))

@@ -24,6 +24,7 @@ from detr_attnviz.methods.rollout import rollout
 from detr_attnviz.methods.samples import rest_of, samples_of
 from detr_attnviz.methods.select import FALLBACK, chosen_detections, select
 from detr_attnviz.methods.value_norm import value_norm
+from detr_attnviz.recording.records import DenseRecord
 from detr_attnviz.trace import Point, Trace, as_points
 
 _T = TypeVar("_T")
@@ -74,6 +75,8 @@ def explain(
         layers=sites.layers,
         head=str(head) if facts.has_heads else "",
         method=method,
+        form="sampled" if _is_sampled(trace, sites) else "dense",
+        is_part=method == RAW and any(_is_part(trace, name) for name in sites.names),
         quantity=facts.quantity,
         is_signed=facts.is_signed,
         terms=found.terms,
@@ -101,6 +104,12 @@ def _grid(trace: Trace, sites: ChosenSites, level: int | None) -> Grid:
 
 def _is_sampled(trace: Trace, sites: ChosenSites) -> bool:
     return any(trace.site(name).form == "sampled" for name in sites.names)
+
+
+def _is_part(trace: Trace, site: str) -> bool:
+    """Whether the softmax also ran over tokens that maps have no place for."""
+    record = trace.records[site]
+    return isinstance(record, DenseRecord) and (trace.site(site).is_part or record.call.shown is not None)
 
 
 @dataclass(frozen=True)

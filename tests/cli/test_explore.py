@@ -45,6 +45,9 @@ def test_nothing_is_written_when_no_picture_can_be_read(
     done = attnviz("explore", "broken.png", "-c", tiny_checkpoint, "-o", "page.html")
     assert done.code == 1
     assert "broken.png: " in done.err
+    assert done.err.strip().endswith("no picture could be read, so there is no page")
+    data = attnviz("explore", "broken.png", "-c", tiny_checkpoint, "-o", "page.html", "--json").data
+    assert (data["file"], data["pictures"], len(data["failures"])) == (None, 0, 1)
     assert not Path("page.html").exists()
 
 
@@ -74,11 +77,18 @@ def test_the_browser_is_opened_when_asked(
     [
         (("missing.png",), "missing.png: no such file or folder"),
         (("pictures", "-o", "page.png"), "this can be written as .html, .htm"),
-        (("pictures", "--methods", "magic"), "no method 'magic': methods are raw"),
-        (("pictures", "--methods", "raw"), "raw"),
+        (("pictures", "--methods", "magic"), "no method 'magic': methods to add to a page are rollout"),
+        (("pictures", "--methods", "raw"), "method raw need not be asked for"),
         (("pictures", "-c", "none.pth"), "none.pth"),
-        (("pictures", "--layer", "9", "-c", "tiny.pth"), "no layer 9"),
-        (("pictures", "--point-level", "1", "-c", "tiny.pth"), "level"),
+        (
+            ("pictures", "--layer", "9", "-c", "tiny.pth"),
+            "no layer 9 in the attention that the page would hold: cross has 0, 1; encoder has 0",
+        ),
+        (
+            ("pictures", "--layer", "5", "--no-encoder", "-c", "tiny.pth"),
+            "the page would hold: cross has 0, 1; decoder",
+        ),
+        (("pictures", "--point-level", "1", "-c", "tiny.pth"), "this detector's encoder has no sampled attention"),
     ],
 )
 @pytest.mark.usefixtures("tiny_checkpoint", "picture")

@@ -52,7 +52,9 @@ def test_json_has_the_caption(attnviz: Attnviz, tiny_checkpoint: Path, picture: 
 @pytest.mark.parametrize(
     ("args", "code", "words"),
     [
-        (("objects", "missing.png"), 1, "missing.png: no such file"),
+        (("objects", "missing.png"), 1, "missing.png: does not exist"),
+        (("grid", "pictures"), 1, "pictures: "),
+        (("weights", "demo", "--smooth", "nearest"), 2, "--smooth would have no effect: weights have no cells"),
         (("objects", "pictures/street.png", "-o", "figure.jpg"), 1, "this can be written as .pdf, .svg, .png"),
         (("objects", "pictures/street.png", "--width", "wide"), 2, "give column, page or millimetres"),
         (("objects", "pictures/street.png", "--width", "3"), 1, "width"),

@@ -3,11 +3,13 @@
 import dataclasses
 import functools
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import detr_attnviz as av
 from detr_attnviz.detector import Detector
+from detr_attnviz.explorer.assets import as_json
 from detr_attnviz.explorer.page import explore
 from detr_attnviz.trace import Trace
 from tests.explorer.browser import drawn
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Page
 
 SAMPLES = Path(__file__).parents[2] / "samples"
+DOCUMENT = b'<script type="application/json" id="document">'
 HOSTILE = '</script><b id="planted">lorry</b> & "two", 100 %'
 Box = tuple[float, float, float, float]
 
@@ -48,6 +51,15 @@ def sampled_html() -> bytes:
     """A page of sampled attention with cells of two levels to look from."""
     trace = av.load(SAMPLES / "deformable").trace(SAMPLES / "shapes_square.png")
     return explore(trace, point_levels=(1, 2)).html
+
+
+def edited(html: bytes, change: Callable[[dict[str, Any]], None]) -> bytes:
+    """The page with a change in its document."""
+    start = html.index(DOCUMENT) + len(DOCUMENT)
+    end = html.index(b"</script>", start)
+    document = json.loads(html[start:end])
+    change(document)
+    return html[:start] + as_json(document).encode() + html[end:]
 
 
 def renamed(trace: Trace, names: dict[str, str]) -> Trace:

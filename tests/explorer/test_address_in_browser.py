@@ -123,6 +123,21 @@ def test_back_and_forward(open_page: OpenPage) -> None:
     settled(page, picture=0, view="encoder")
 
 
+@pytest.mark.parametrize(
+    "detour", ["attnviz.state.set({ view: 'cross' })", "location.hash = '#q=14'"], ids=["back at once", "typed over"]
+)
+def test_a_view_that_was_left_at_once_makes_no_entry_in_the_history(open_page: OpenPage, detour: str) -> None:
+    page = open_page(demo_html(), at="#v=cross&q=18")
+    settled(page, query=18)
+    page.evaluate(f"attnviz.state.set({{ view: 'encoder' }}); {detour}")
+    settled(page, view="cross")
+    page.wait_for_function("() => attnviz.state.isWritten()")
+    entries = page.evaluate("history.length")
+    page.keyboard.press("[")
+    page.wait_for_url("**/*l=4*")
+    assert page.evaluate("history.length") == entries
+
+
 def test_an_address_typed_over_is_followed(open_page: OpenPage) -> None:
     page = open_page(demo_html())
     settled(page)

@@ -76,3 +76,14 @@ def test_a_map_without_numbers_is_only_like_another_without() -> None:
     assert largest_part(torch.tensor([0.1, nan]), torch.tensor([0.5, nan])) == pytest.approx(0.2)
     assert largest_part(torch.tensor([nan]), torch.tensor([0.5])) == float("inf")
     assert largest_part(torch.tensor([0.0]), torch.tensor([0.0])) == 0
+
+
+def test_maps_of_nothing_but_the_dregs_of_float32_count_as_zero() -> None:
+    assert largest_part(torch.tensor([4e-40]), torch.tensor([8e-40])) == 0
+    assert largest_part(torch.tensor([4e-20]), torch.tensor([8e-20])) == 0.5
+    assert largest_part(torch.tensor([1e-3]), torch.tensor([8e-40])) > 1
+
+
+def test_the_same_bytes_of_another_kind_of_number_are_another_array() -> None:
+    arrays = Arrays()
+    assert arrays.add(np.zeros(4, np.uint16))["id"] != arrays.add(np.zeros(2, np.float32))["id"]

@@ -20,7 +20,6 @@ from tests.explorer.interface import (
     hover,
     listed,
     middle,
-    on_screen,
     painted,
     renamed,
     sampled_html,
@@ -271,13 +270,6 @@ def test_methods_with_terms_are_further_views(open_page: OpenPage) -> None:
     assert page.inner_text("#bar-low").startswith("−"), "signed maps have two ends"
 
 
-def test_a_query_without_a_methods_map_says_so(open_page: OpenPage) -> None:
-    page = open_page(album_html(), at="#v=relevance&q=0&t=0")
-    settled(page, view="relevance", query=0)
-    says(page, "not computed for query 0")
-    assert painted(page, "overlay") == 0
-
-
 def test_sampled_attention_has_levels_and_dots(open_page: OpenPage) -> None:
     page = open_page(sampled_html())
     without = painted(page, "marks")
@@ -346,62 +338,3 @@ def test_numbers_that_are_none_are_said_and_drawn_nowhere(open_page: OpenPage) -
     settled(page, query=RING)
     says(page, "ring no number")
     assert painted(page, "overlay") > 0
-
-
-def test_details_say_what_is_shown_and_where_it_is_from(open_page: OpenPage) -> None:
-    page = open_page(demo_html(), at="#l=2&h=3")
-    settled(page, layer=2, head=3)
-    page.click("#open-details")
-    details = page.inner_text("#details")
-    for words in (
-        "Decoder cross-attention of an object query, layer 2, head 3 alone: softmax(q kᵀ / √d)",
-        "2c4031905a8a096d",
-        "shapes_square.png",
-        "512 × 512 px",
-        "21 rows × 21 columns",
-        "detr_attnviz",
-    ):
-        assert words in details
-    assert "{" not in details
-    page.click("#close-details")
-    assert not page.is_visible("#details")
-
-
-def test_light_and_dark(open_page: OpenPage) -> None:
-    dark = open_page(demo_html(), theme="dark")
-    light = open_page(demo_html(), theme="light")
-    ground = "getComputedStyle(document.body).backgroundColor"
-    night, day = dark.evaluate(ground), light.evaluate(ground)
-    assert night != day
-    light.click("#theme >> text=dark")
-    settled(light, theme="dark")
-    assert light.evaluate(ground) == night
-    dark.click("#theme >> text=light")
-    settled(dark, theme="light")
-    assert dark.evaluate(ground) == day
-
-
-@pytest.mark.parametrize("size", [(1366, 768), (1920, 1080), (1024, 768)])
-@pytest.mark.parametrize("at", ["", "#w=1", "#v=decoder-self&w=1&t=0"])
-def test_a_laptop_and_a_projector_need_no_scrolling(open_page: OpenPage, size: tuple[int, int], at: str) -> None:
-    page = open_page(album_html(), at=at, size=size)
-    settled(page, picture=0)
-    scrolled = (
-        "[document.documentElement.scrollWidth - innerWidth, document.documentElement.scrollHeight - innerHeight]"
-    )
-    assert page.evaluate(scrolled) == [0, 0]
-    left, top = on_screen(page, 0, 0)
-    right, bottom = on_screen(page, 512, 512)
-    assert 0 <= left < right <= size[0]
-    assert 0 <= top < bottom <= size[1]
-    assert right - left > 200
-
-
-def test_a_narrow_window_scrolls_down_only(open_page: OpenPage) -> None:
-    page = open_page(album_html(), at="#w=1", size=(500, 900))
-    settled(page, wall=True)
-    assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
-    page.click('#wall-buttons button[aria-label="layer 1, head 3 alone"]')
-    settled(page, layer=1, head=3)
-    page.click("#theme >> text=dark")
-    settled(page, theme="dark")

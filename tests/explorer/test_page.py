@@ -259,3 +259,34 @@ def test_a_notebook_gets_the_same_page_in_a_frame(trace: Trace) -> None:
     match = re.fullmatch(r'<iframe srcdoc="([^"]*)" width="100%" height="720" [^<>]*></iframe>', framed)
     assert match is not None
     assert unescape(match[1]).encode() == found.html
+
+
+def test_layers_that_only_a_left_out_encoder_has_make_no_empty_page() -> None:
+    trace = tiny_detector(encoder_layers=3, decoder_layers=1).trace(drawn_picture())
+    with pytest.raises(ChoiceError, match="no layer 2 in the attention that the page would hold: cross has 0; decoder"):
+        explore(trace, layers=2, encoder=False)
+    assert explore(trace, layers=2).pictures == 1
+
+
+def test_a_page_without_any_map_is_refused_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("detr_attnviz.explorer.document._misfit", lambda trace, name: f"{name} is left out: odd")
+    trace = tiny_detector().trace(drawn_picture())
+    with pytest.raises(ChoiceError, match=r"the page would hold no map: decoder\.0\.cross is left out: odd"):
+        explore(trace)
+    assert explore(trace, methods=["relevance"]).pictures == 1
+
+
+def test_words_are_of_all_pictures_sites(monkeypatch: pytest.MonkeyPatch) -> None:
+    detector = sampling_detector()
+    traces = [detector.trace(drawn_picture(), shortest_px=128, longest_px=192) for _ in range(2)]
+    monkeypatch.setattr(
+        "detr_attnviz.explorer.document._misfit", lambda trace, name: "odd" if trace is traces[0] else ""
+    )
+    assert "Deformable" in ReadPage(explore(traces)).document["words"]["cross"]["from"]
+
+
+def test_a_page_is_not_written_under_a_pictures_name(tmp_path: Path) -> None:
+    found = explore(tiny_detector().trace(drawn_picture()))
+    with pytest.raises(OutputError, match=r"street\.png: a page is written as \.html or \.htm"):
+        found.save(tmp_path / "street.png")
+    assert found.save(tmp_path / "street.HTM").is_file()

@@ -184,5 +184,5 @@ def test_point_levels_of_a_detector_without_a_sampled_encoder_are_refused(
 ) -> None:
     only_decoder = tuple(site for site in detector.sites if site.kind != "encoder-self")
     monkeypatch.setitem(vars(detector), "sites", only_decoder)
-    with pytest.raises(ChoiceError, match=r"point_levels 0: .* no sampled attention.*leave point_levels out"):
+    with pytest.raises(ChoiceError, match="point level 0: .* no sampled attention.*leave it out"):
         explore(traced(detector), point_levels=(0,))

@@ -1,5 +1,6 @@
 """The picture that a reader saves, and the link that is copied."""
 
+import dataclasses
 import io
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,10 +13,23 @@ from detr_attnviz.drawing.overlay import levels, overlay
 from detr_attnviz.explorer.page import explore
 from detr_attnviz.methods.explain import explain
 from tests.explorer.browser import OpenPage
-from tests.explorer.interface import HOSTILE, album_html, demo_detector, demo_html, demo_trace, renamed, says, settled
+from tests.explorer.interface import (
+    HOSTILE,
+    album_html,
+    demo_detector,
+    demo_html,
+    demo_trace,
+    renamed,
+    sampled_html,
+    says,
+    settled,
+)
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
+
+
+FILE_NAME = "attnviz.save.fileName(attnviz.shown.now())"
 
 
 def saved(page: "Page") -> tuple[str, Image.Image]:
@@ -89,6 +103,37 @@ def test_a_methods_map_is_saved(open_page: OpenPage) -> None:
     name, picture = saved(page)
     assert name.startswith("shapes_landscape_decompose_query-")
     assert picture.width == demo_trace("landscape").image.width
+
+
+@pytest.mark.parametrize(
+    ("at", "name"),
+    [
+        ("#v=encoder&at=301.5,103.5&d=to", "shapes_square_encoder_to-302-104_layer-5_mean.png"),
+        ("#v=decompose", "shapes_square_decompose_query-10_content-content.png"),
+        ("#v=decompose&m=content%20%C2%B7%20position", "shapes_square_decompose_query-10_content-position.png"),
+    ],
+)
+def test_each_view_has_its_own_file_name(open_page: OpenPage, at: str, name: str) -> None:
+    assert open_page(album_html(), at=at).evaluate(FILE_NAME) == name
+
+
+@pytest.mark.parametrize(
+    ("at", "end"),
+    [
+        ("#e=1", "_layer-2_mean_level-1.png"),
+        ("#v=encoder&at=9,9&pl=2&l=0&h=1", "_encoder_9-9-of-level-2_layer-0_head-1.png"),
+    ],
+)
+def test_levels_are_in_file_names(open_page: OpenPage, at: str, end: str) -> None:
+    name = open_page(sampled_html(), at=at).evaluate(FILE_NAME)
+    assert name.startswith("shapes_square_")
+    assert name.endswith(end)
+
+
+def test_a_long_name_leaves_room_for_what_is_shown(open_page: OpenPage) -> None:
+    trace = dataclasses.replace(demo_trace(), source=f"{'long' * 60}.png")
+    name = open_page(explore(trace).html, at="#h=3").evaluate(FILE_NAME)
+    assert name == f"{'long' * 15}_cross_query-10_layer-5_head-3.png"
 
 
 def test_hostile_names_make_harmless_file_names(open_page: OpenPage) -> None:

@@ -11,17 +11,20 @@ attnviz.sampled = (() => {
     return cell < 0 ? -1 : own.first + attnviz.grid.onCanvas(own.grid, cell);
   };
 
-  /** FOUND (see attention.js) of a row, on the cells of one level or, with null, of all together. */
+  /**
+   * FOUND (see attention.js) of a row, on the cells of one level or, with null, of all together; `elsewhere` [heads] is
+   * what other levels have.
+   */
   const maps = (site, row, level) => {
     const grid = level === null ? site.grid : site.level_grids[level];
     const cells = grid.rows * grid.cols;
     const all = new Float32Array(site.heads * cells);
-    const outside = new Float32Array(site.heads);
+    const [outside, elsewhere] = [new Float32Array(site.heads), new Float32Array(site.heads)];
     eachSample(site, row, (head, x, y, weight, own) => {
-      if (level !== null && own !== level) return;
-      outside[head] += weight - splat(all, head * cells, grid, x, y, weight);
+      if (level !== null && own !== level) elsewhere[head] += weight;
+      else outside[head] += weight - splat(all, head * cells, grid, x, y, weight);
     });
-    return { maps: all, heads: site.heads, outside, focus: () => focusOf(site, row) };
+    return { maps: all, heads: site.heads, outside, elsewhere, focus: () => focusOf(site, row) };
   };
 
   /** Calls use(head, x, y, weight, level) for each sample of a row; (x, y) in 0–1 of the padded input. */

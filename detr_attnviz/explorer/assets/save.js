@@ -6,6 +6,7 @@ attnviz.save = (() => {
   const INK = "#1c1d20";
   const QUIET = "#5c6067";
   const SAID_MS = 2500;
+  const LONGEST_STEM = 60;
 
   const start = () => {
     byId("save").addEventListener("click", saved);
@@ -52,7 +53,7 @@ attnviz.save = (() => {
     const { words } = attnviz;
     const paragraphs = [
       [words.subject(shown), fontOf(600, 14 * unit), INK, 19],
-      [`${words.manner(shown)} · ${words.range(shown)}`, fontOf(400, 12 * unit), INK, 17],
+      [[words.manner(shown), words.range(shown)].filter(Boolean).join(" · "), fontOf(400, 12 * unit), INK, 17],
       [words.definition(shown), fontOf(400, 11 * unit), QUIET, 15],
       [
         [shown.picture.name, `checkpoint ${checkpointOf(pages.model)}`, `drawn by ${pages.software}`].join(" · "),
@@ -63,7 +64,7 @@ attnviz.save = (() => {
     ];
     const lines = [];
     let y = 10 * unit;
-    for (const [text, font, ink, step] of paragraphs) {
+    for (const [text, font, ink, step] of paragraphs.filter(([words]) => words)) {
       context.font = font;
       for (const line of wrapped(context, text, width - 24 * unit)) {
         y += step * unit;
@@ -121,21 +122,24 @@ attnviz.save = (() => {
     context.fillText(high, left + 146 * unit, y + 5 * unit);
   };
 
-  /** picture_view_query-18_layer-5_mean.png: letters, digits, dots and dashes only. */
+  /** picture_view_query-18_layer-5_mean.png, each view its own: letters, digits, dots and dashes only. */
   const fileName = (shown) => {
-    const { view, layer, head } = shown.state;
-    const stem = shown.picture.name.replace(/\.[^.]*$/, "");
-    const whose = view === "encoder" ? shown.point.map(Math.round).join("-") : `query-${shown.query}`;
-    const parts = [
-      stem,
-      view,
-      whose,
-      ...(shown.site ? [`layer-${layer}`, typeof head === "number" ? `head-${head}` : head] : []),
-    ];
+    const { view, layer, head, term, level } = shown.state;
+    const stem = Array.from(shown.picture.name.replace(/\.[^.]*$/, "")).slice(0, LONGEST_STEM).join("");
+    const parts = [stem, view, whose(shown), term];
+    if (shown.site) parts.push(`layer-${layer}`, typeof head === "number" ? `head-${head}` : head);
+    if (attnviz.words.isOneLevel(shown)) parts.push(`level-${level}`);
     return `${parts
+      .filter(Boolean)
       .join("_")
-      .replace(/[^\p{L}\p{N}._-]+/gu, "-")
-      .slice(0, 120)}.png`;
+      .replace(/[^\p{L}\p{N}._-]+/gu, "-")}.png`;
+  };
+
+  const whose = ({ view, query, point, site, state }) => {
+    if (view !== "encoder") return query === null ? "" : `query-${query}`;
+    const place = point.map(Math.round).join("-");
+    if (site?.rows?.length > 1) return `${place}-of-level-${state.pointLevel}`;
+    return state.direction === "to" ? `to-${place}` : place;
   };
 
   const saved = async () => {

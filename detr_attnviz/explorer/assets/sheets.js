@@ -42,8 +42,7 @@ attnviz.sheets = (() => {
     byId("details-body").replaceChildren(
       section(
         "What is shown",
-        make("p", {}, `${attnviz.words.subject(shown)}: ${attnviz.words.manner(shown)}.`),
-        make("p", {}, attnviz.words.definition(shown)),
+        ...wordsOf(shown),
         pairs(siteOf(shown)),
       ),
       section(
@@ -73,6 +72,13 @@ attnviz.sheets = (() => {
     );
   };
 
+  const wordsOf = (shown) => {
+    const { subject, manner, range, definition } = attnviz.words;
+    const exact = definition(shown);
+    const how = [manner(shown), exact ? "" : range(shown)].filter(Boolean).join(", ");
+    return [`${subject(shown)}: ${how}.`, exact].filter(Boolean).map((text) => make("p", {}, text));
+  };
+
   /** What else is known of where the weights came from and how they were read; the software has its own place. */
   const settingsOf = ({ name, provenance }) =>
     Object.entries(provenance)
@@ -81,12 +87,17 @@ attnviz.sheets = (() => {
 
   const siteOf = ({ site }) => {
     if (!site) return [];
-    const apart = `at most ${attnviz.words.twoDigits(100 * site.error)} % of a map's peak`;
     return [
       ["site", site.name],
       ["heads", site.heads],
-      ["exactness", `values differ from the model's own by ${apart}; all were compared when the page was written`],
+      ["exactness", exactness(site)],
     ];
+  };
+
+  const exactness = ({ error }) => {
+    if (error === null) return "not known: some values are no numbers";
+    const apart = `at most ${attnviz.words.twoDigits(100 * error)} % of a map's peak`;
+    return `values differ from the model's own by ${apart}; all were compared when the page was written`;
   };
 
   const gridInWords = ({ grid }) => {

@@ -8,8 +8,9 @@ attnviz.stage = (() => {
   const BESIDE = 0.5; // of the room for the picture, where something is beside it
   const LEAST_BESIDE = 0.36;
   const CLEARLY = 1.2;
-  const NARROW = matchMedia("(max-width: 820px)"); // as in page.css: all in one column
+  const NARROW = matchMedia("(max-width: 820px)"); // as in windows.css: all in one column
   const painted = { map: "", marks: "", picture: -1, data: null };
+  const room = { bench: [0, 0], stage: [0, 0] }; // to ask for sizes in every frame would lay the page out twice
   let parts = null;
   let clicked = null; // where the last click was: repeated clicks there go through the boxes below
 
@@ -25,7 +26,8 @@ attnviz.stage = (() => {
       marks: byId("marks"),
       spot: byId("spot"),
     };
-    new ResizeObserver(() => attnviz.state.set({})).observe(parts.bench);
+    const observer = new ResizeObserver(measured);
+    for (const part of [parts.bench, parts.stage]) observer.observe(part);
     parts.frame.addEventListener("pointermove", moved);
     parts.frame.addEventListener("pointerleave", left);
     parts.frame.addEventListener("click", chose);
@@ -35,6 +37,16 @@ attnviz.stage = (() => {
       fit(state);
       show(state);
     });
+  };
+
+  /** Fits the picture in before the browser paints it; others hear of it in the next frame. */
+  const measured = (entries) => {
+    for (const { target, contentRect } of entries)
+      room[target.id] = [contentRect.width, contentRect.height].map(Math.floor);
+    const state = attnviz.state.get();
+    fit(state);
+    show(state);
+    attnviz.state.set({});
   };
 
   const showPicture = (state) => {
@@ -47,7 +59,7 @@ attnviz.stage = (() => {
 
   /** Shares the room with what stands beside the picture, on the side where the picture can be larger. */
   const share = ({ width_px: across, height_px: down }) => {
-    const { clientWidth: width, clientHeight: height } = parts.bench;
+    const [width, height] = room.bench;
     const isAlone = byId("aside").hidden || NARROW.matches;
     const [below, beside] = [
       Math.min(width / across, (height * BESIDE) / down),
@@ -64,8 +76,7 @@ attnviz.stage = (() => {
   const fit = (state) => {
     const picture = attnviz.shown.pictureOf(state);
     share(picture);
-    const { clientWidth, clientHeight } = parts.stage;
-    const scale = Math.min(clientWidth / picture.width_px, clientHeight / picture.height_px);
+    const scale = Math.min(room.stage[0] / picture.width_px, room.stage[1] / picture.height_px);
     const size = [picture.width_px, picture.height_px].map((length) => Math.max(1, Math.round(length * scale)));
     const ratio = devicePixelRatio || 1;
     const key = [...size, ratio].join(" ");

@@ -9,7 +9,8 @@ attnviz.state = (() => {
 
   const listeners = [];
   let chosen = null;
-  let passing = { preview: null, cursor: null, column: null }; // what the pointer does; never in the address
+  const NOTHING = Object.freeze({ preview: null, cursor: null, column: null });
+  let passing = NOTHING; // what the pointer does; never in the address
   let settled = null;
   let frame = 0;
   let writing = 0; // the timer of an address that is yet to be written
@@ -42,7 +43,23 @@ attnviz.state = (() => {
   /** The point, or the picture's middle; one that the address rounded up to the very edge is just inside. */
   function pointIn({ width_px: width, height_px: height }, point) {
     if (!point || point[0] > width || point[1] > height) return [width / 2, height / 2];
-    return [Math.min(point[0], width - INSIDE_PX), Math.min(point[1], height - INSIDE_PX)];
+    return [inside(point[0], width), inside(point[1], height)];
+  }
+
+  const inside = (place, length) => Math.min(Math.max(place, 0), length - INSIDE_PX);
+
+  /** What the pointer does, without queries that the list or the matrix no longer has. */
+  function settlePassing(state) {
+    const picture = attnviz.arrays.document().pictures[state.picture];
+    const isWhole = state.view === "decoder-self" && state.rows === "all";
+    const offered = isWhole ? picture.detections : attnviz.shown.listed(picture, state);
+    const isGone = (query) => (query ?? -1) >= 0 && !offered.some((one) => one.query === query);
+    const { preview, cursor, column } = passing;
+    return {
+      preview: isGone(preview?.query) ? null : preview,
+      cursor,
+      column: isGone(column) ? null : column,
+    };
   }
 
   function settleHeads(state, site) {
@@ -67,7 +84,10 @@ attnviz.state = (() => {
 
   /** The settled choices, with `preview` (what the pointer is on), `cursor` and the matrix's `column`; frozen. */
   function get() {
-    settled ??= Object.freeze({ ...settle(chosen), ...passing });
+    if (!settled) {
+      const state = settle(chosen);
+      settled = Object.freeze({ ...state, ...settlePassing(state) });
+    }
     return settled;
   }
 
@@ -83,7 +103,10 @@ attnviz.state = (() => {
 
   function change(field, value) {
     chosen = { ...chosen, [field]: value };
-    if (field === "picture") chosen = { ...chosen, query: null, point: null };
+    if (field === "picture") {
+      chosen = { ...chosen, query: null, point: null };
+      passing = NOTHING;
+    }
     if (NEW_PLACE.includes(field)) isNewPlace = true;
     clearTimeout(writing);
     writing = setTimeout(writeAddress, QUIET_MS);
@@ -98,18 +121,15 @@ attnviz.state = (() => {
   /** A page inside another one (about:srcdoc) may not change its address: it goes on without one. */
   function writeAddress() {
     writing = 0;
+    const way = isNewPlace ? "pushState" : "replaceState";
+    isNewPlace = false;
     const text = attnviz.address.write(chosen);
     if (text === location.hash.replace(/^#/, "")) return;
     try {
-      history[isNewPlace ? "pushState" : "replaceState"](
-        null,
-        "",
-        text ? `#${text}` : location.pathname + location.search,
-      );
+      history[way](null, "", text ? `#${text}` : location.pathname + location.search);
     } catch {
       // nothing to do: the state itself is kept
     }
-    isNewPlace = false;
   }
 
   /** The page's address with the state as it is now, written or not. */
@@ -122,8 +142,9 @@ attnviz.state = (() => {
     const restore = () => {
       clearTimeout(writing);
       writing = 0;
+      isNewPlace = false;
       chosen = attnviz.address.read(location.hash);
-      passing = { preview: null, cursor: null, column: null };
+      passing = NOTHING;
       settled = null;
       frame ||= requestAnimationFrame(tell);
     };

@@ -53,14 +53,25 @@ attnviz.words = (() => {
     return typeof head === "number" ? heads.one.replace("{head}", head) : heads[head];
   };
 
-  /** The exact definition of what is shown, nothing left open. */
+  /** The exact definition of what is shown, nothing left open; "" where there is nothing to define. */
   const definition = (shown) => {
     if (shown.method) return shown.method.definition;
     const { words } = attnviz.arrays.document();
     const { view, term, direction, layer, head } = shown.state;
     const open = words.terms?.[term]?.[view] ?? words[view]?.[direction] ?? "";
-    return open.replaceAll("{layer}", layer).replaceAll("{heads}", headsOf(head));
+    if (!open) return "";
+    return open.replaceAll("{layer}", layer).replaceAll("{heads}", headsOf(head)).replaceAll("{sum}", sumOf(shown));
   };
+
+  /** What stands for {sum}: what the values of the map come to. */
+  const sumOf = (shown) => {
+    const { head, level } = shown.state;
+    const sums = attnviz.arrays.document().words.sums[shown.view];
+    if (head === "max") return sums.max;
+    return isOneLevel(shown) ? sums.level.replace("{level}", level) : sums.whole;
+  };
+
+  const isOneLevel = ({ site, state }) => site?.form === "sampled" && state.level !== "all";
 
   /** Which thing is looked at: a detection, or a place of the encoder. */
   const subject = (shown) => {
@@ -74,12 +85,12 @@ attnviz.words = (() => {
   /** How it is looked at: query, view, layer, heads, term, level. */
   const manner = (shown) => {
     const { layer, head, term, level } = shown.state;
-    const parts = shown.view === "encoder" ? [] : [`query ${shown.query}`];
-    parts.push(KINDS[shown.view] ?? shown.method.title);
+    const parts = shown.view === "encoder" || shown.query === null ? [] : [`query ${shown.query}`];
+    parts.push(KINDS[shown.view] ?? shown.method?.title ?? "");
     if (shown.site) parts.push(`layer ${layer}`, headsOf(head));
     if (term) parts.push(shown.method ? term : `${term} term`);
-    if (level !== "all" && shown.site?.form === "sampled") parts.push(`level ${level}`);
-    return parts.join(" · ");
+    if (isOneLevel(shown)) parts.push(`level ${level}`);
+    return parts.filter(Boolean).join(" · ");
   };
 
   /** What one cell's value is a share or an amount of. */
@@ -94,13 +105,15 @@ attnviz.words = (() => {
     if (!shown.values) return absent(shown);
     if (shown.view === "decoder-self") return listening(shown);
     if (!shown.values.some(Number.isFinite)) return "the map holds no numbers";
-    if (!shown.ceiling) return "the map is zero everywhere";
-    const parts = [shown.isSigned ? bothEnds(shown) : `peak ${amount(shown, shown.ceiling)} ${unit(shown)}`];
+    const parts = [extent(shown)];
     if (Number.isFinite(shown.share)) parts.push(`share ${twoDigits(100 * shown.share)}${NO_BREAK}%`);
-    const rest = restOf(shown);
-    if (rest > 1e-4)
-      parts.push(`${amount(shown, rest)} ${shown.site.form === "sampled" ? "outside the picture" : "on other tokens"}`);
+    for (const [rest, where] of restsOf(shown)) if (rest > 1e-4) parts.push(`${amount(shown, rest)} ${where}`);
     return parts.join(", ");
+  };
+
+  const extent = (shown) => {
+    if (!shown.ceiling) return "the map is zero everywhere";
+    return shown.isSigned ? bothEnds(shown) : `peak ${amount(shown, shown.ceiling)} ${unit(shown)}`;
   };
 
   const bothEnds = (shown) => {
@@ -110,17 +123,30 @@ attnviz.words = (() => {
   };
 
   const absent = (shown) => {
+    if (!shown.view) return "this page holds no map of this picture";
+    if (shown.view === "encoder") return "no cell here: choose another place";
     if (shown.method && shown.detection)
       return `not computed for query ${shown.query}: lower --threshold when the page is written`;
     return "choose a detection";
   };
 
-  /** How much of the joined attention is not on the map. */
-  const restOf = (shown) => {
-    const { found, state } = shown;
-    if (!found?.outside || state.head === "max" || state.direction === "to") return 0;
-    if (typeof state.head === "number") return found.outside[state.head];
-    return found.outside.reduce((sum, part) => sum + part, 0) / found.heads;
+  /** How much of the joined attention is not on the map, and where it is: [[share, where]…]. */
+  const restsOf = ({ found, site, state }) => {
+    const isWhole = site?.form === "dense" && !site.shown;
+    if (!site || isWhole || state.head === "max" || state.direction === "to") return [];
+    const outside = joined(found, found.outside, state.head);
+    if (site.form === "dense") return [[outside, "on other tokens"]];
+    return [
+      [outside, "outside the picture"],
+      [joined(found, found.elsewhere, state.head), "on other levels"],
+    ];
+  };
+
+  /** One number of those of all heads [heads], joined as their maps are. */
+  const joined = (found, parts, head) => {
+    if (typeof head === "number") return parts[head];
+    const focus = head === "entropy-weighted" ? found.focus() : null;
+    return parts.reduce((sum, part, own) => sum + part * (focus ? focus[own] : 1 / found.heads), 0);
   };
 
   const listening = (shown) => {
@@ -146,6 +172,7 @@ attnviz.words = (() => {
     definition,
     subject,
     manner,
+    isOneLevel,
     unit,
     range,
   };
