@@ -67,8 +67,6 @@ class Explanation:
     layers: tuple[int, ...]
     head: str
     method: str
-    form: Form = "dense"
-    is_part: bool = False
     quantity: str = ATTENTION
     is_signed: bool = False
     terms: tuple[str, ...] = ()
@@ -83,6 +81,8 @@ class Explanation:
     rest: tuple[float, ...] = ()
     rest_where: str = ""
     samples: Samples | None = None
+    form: Form = "dense"
+    is_part: bool = False
     provenance: Mapping[str, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
