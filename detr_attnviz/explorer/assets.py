@@ -11,7 +11,7 @@ from importlib.resources.abc import Traversable
 from detr_attnviz.drawing.text import clean
 from detr_attnviz.explorer.arrays import Row
 
-_FIRST = ("arrays", "grid", "attention", "sampled", "colour", "state", "elements")
+_FIRST = ("arrays", "grid", "attention", "sampled", "colour", "state", "elements", "lettering", "tiles")
 """Scripts that others take apart as they load; the rest only name each other once all are there."""
 _LAST = "main"
 _STYLES = ("theme", "page", "side", "sheets", "windows")

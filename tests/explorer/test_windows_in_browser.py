@@ -1,14 +1,16 @@
 """The page in windows of all sizes, and by day and night."""
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
 
+from detr_attnviz.explorer.page import explore
 from tests.explorer.browser import OpenPage
-from tests.explorer.interface import album_html, demo_html, on_screen, settled, state
+from tests.explorer.interface import album_html, demo_detector, demo_html, demo_trace, on_screen, settled, state
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import FloatRect, Page
 
 
 def test_light_and_dark(open_page: OpenPage) -> None:
@@ -72,3 +74,44 @@ def check_fit(page: "Page") -> None:
     assert min(spare) >= 0
     assert min(spare) < 2
     assert frame["width"] > 150
+
+
+def test_the_wall_of_a_very_tall_picture_is_all_in_view(open_page: OpenPage) -> None:
+    trace = demo_detector().trace(demo_trace().image.resize((100, 2400)))
+    page = open_page(explore(trace).html, at="#w=1")
+    settled(page, wall=True)
+    aside = box_of(page, "#aside")
+    tiles = [button.bounding_box() for button in page.locator("#wall-buttons button").all()]
+    assert len(tiles) == 6 * 9
+    for tile in tiles:
+        assert tile is not None
+        assert tile["y"] + tile["height"] <= aside["y"] + aside["height"]
+        assert tile["width"] >= 12
+    words = page.locator("#wall-columns span").evaluate_all(
+        """spans => spans.map((span) => {
+            const text = document.createRange();
+            text.selectNodeContents(span);
+            const { left, right } = text.getBoundingClientRect();
+            return [left, right];
+        })"""
+    )
+    assert all(left - right > 3 for (_, right), (left, _) in pairwise(words))
+
+
+def test_the_chosen_tile_is_brought_into_view(open_page: OpenPage) -> None:
+    page = open_page(demo_html(), at="#w=1&v=decoder-self&r=all&l=0", size=(1000, 420))
+    settled(page, layer=0)
+    page.evaluate("attnviz.state.set({ layer: 5 })")
+    settled(page, layer=5)
+    aside, tile = box_of(page, "#aside"), box_of(page, '#wall-buttons button[aria-pressed="true"]')
+    assert tile["y"] + tile["height"] <= aside["y"] + aside["height"] + 1
+    page.evaluate("document.getElementById('aside').scrollTop = 0")
+    page.mouse.move(*on_screen(page, 100, 100))
+    settled(page, layer=5)
+    assert page.evaluate("document.getElementById('aside').scrollTop") == 0, "whoever scrolls away stays there"
+
+
+def box_of(page: "Page", where: str) -> "FloatRect":
+    found = page.locator(where).bounding_box()
+    assert found is not None
+    return found

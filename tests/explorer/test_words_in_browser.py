@@ -131,7 +131,7 @@ def test_what_cannot_be_compared_is_not_called_exact(open_page: OpenPage) -> Non
     page.click("#open-details")
     says(page, "not known: some values are no numbers", "#details")
     page.evaluate("attnviz.state.set({ view: 'decoder-self', layer: 0 })")
-    says(page, "values differ from the model's own by at most", "#details")
+    says(page, "values differ from the model's own by", "#details")
 
 
 def test_a_picture_without_any_map_can_still_be_seen(open_page: OpenPage) -> None:
@@ -192,3 +192,48 @@ def test_details_say_what_is_shown_and_where_it_is_from(open_page: OpenPage) -> 
     assert "{" not in details
     page.click("#close-details")
     assert not page.is_visible("#details")
+
+
+@pytest.mark.parametrize(
+    ("share", "words"),
+    [
+        (0, "0"),
+        (1.7e-7, "<0.01"),
+        (9.9e-5, "<0.01"),
+        (1e-4, "0.01"),
+        (0.00042, "0.042"),
+        (0.5, "50"),
+        (-1e-5, ">−0.01"),
+    ],
+)
+def test_shares_have_one_rule(open_page: OpenPage, share: float, words: str) -> None:
+    page = open_page(demo_html())
+    amount = page.evaluate("share => attnviz.words.amount({ isAttention: true }, share)", share)
+    assert amount.replace("\u00a0%", "").rstrip("0").rstrip(".") == words.rstrip("0").rstrip(".")
+    assert amount.endswith("\u00a0%")
+
+
+def test_signed_ranges_name_the_quantity_once(open_page: OpenPage) -> None:
+    page = open_page(album_html(), at="#v=decompose")
+    settled(page, view="decompose")
+    assert re.match(r"−[\d.]+ to [\d.]+ logit,", page.inner_text("#range"))
+
+
+def test_queries_have_no_pixel(open_page: OpenPage) -> None:
+    page = open_page(demo_html(), at="#v=decoder-self")
+    settled(page, view="decoder-self")
+    assert not page.is_visible("#pixel-name")
+    assert "pixel" not in page.inner_text("#reading")
+    page.click("#views >> text=Cross-attention")
+    settled(page, view="cross")
+    assert page.is_visible("#pixel-name")
+
+
+def test_settings_of_the_model_are_said_in_words(open_page: OpenPage) -> None:
+    def dilated(document: dict[str, Any]) -> None:
+        document["model"]["provenance"] |= {"dilation": "True", "two_stage": "False"}
+
+    page = open_page(edited(demo_html(), dilated))
+    page.click("#open-details")
+    says(page, "yes", "#details")
+    assert not re.search("True|False", page.inner_text("#details"))

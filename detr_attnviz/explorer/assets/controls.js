@@ -87,13 +87,13 @@ attnviz.controls = (() => {
     );
   };
 
-  /** Every colour of a map from left to right. */
-  const paintStrip = (canvas, name) => {
+  /** Every colour of a map from left to right, or those that `rowAt` takes for 0 to 1. */
+  const paintStrip = (canvas, name, rowAt = (part) => Math.round(255 * part)) => {
     const context = canvas.getContext("2d");
     const table = attnviz.colour.table(name);
     const data = context.createImageData(canvas.width, canvas.height);
     for (let at = 0; at < canvas.width * canvas.height; at++) {
-      const from = 3 * Math.round((255 * (at % canvas.width)) / (canvas.width - 1));
+      const from = 3 * rowAt((at % canvas.width) / (canvas.width - 1));
       data.data.set([table[from], table[from + 1], table[from + 2], 255], 4 * at);
     }
     context.putImageData(data, 0, 0);
@@ -231,13 +231,24 @@ attnviz.controls = (() => {
   const showBar = (state, shown) => {
     const cmap = attnviz.shown.cmapOf(shown, state);
     const bar = byId("bar-canvas");
-    byId("bar").hidden = !shown.values || !shown.grid;
-    if (bar.dataset.cmap !== cmap) paintStrip(bar, cmap);
-    bar.dataset.cmap = cmap;
-    const top = shown.values ? attnviz.words.amount(shown, shown.ceilingOfAll ?? shown.ceiling) : "";
+    byId("bar").hidden = !shown.values;
+    const look = `${cmap} ${shown.view === "decoder-self"}`;
+    if (bar.dataset.look !== look) paintBar(bar, shown, cmap);
+    bar.dataset.look = look;
+    const top = shown.values ? attnviz.words.amount(shown, topOf(shown)) : "";
     say(byId("bar-low"), shown.isSigned ? `−${top}` : "0");
     say(byId("bar-high"), top);
   };
 
-  return { start, turn, paintStrip };
+  /** The colours of the map, in decoder self-attention those of the boxes. */
+  const paintBar = (canvas, shown, cmap) =>
+    paintStrip(canvas, cmap, shown.view === "decoder-self" ? attnviz.marks.shareRow : undefined);
+
+  /** What the last colour of the bar stands for. */
+  const topOf = (shown) => {
+    if (shown.view !== "decoder-self") return shown.ceilingOfAll ?? shown.ceiling;
+    return attnviz.shown.strongest(shown.values, shown.query, 1)[0]?.share ?? 0;
+  };
+
+  return { start, turn, paintBar };
 })();

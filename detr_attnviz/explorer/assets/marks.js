@@ -96,11 +96,13 @@ attnviz.marks = (() => {
     others.forEach((one) => drawLabel(pen, label(one.query, one.share), one.box, colour(one.share / top)));
   };
 
+  const shareRow = (share) => 110 + Math.round(130 * share);
+
   /** From a share of the strongest to a colour; the colour maps' dark ends would not be seen on the picture. */
   const shareColour = (shown) => {
     const table = attnviz.colour.table(attnviz.shown.cmapOf(shown, shown.state));
     return (share) => {
-      const at = 3 * (110 + Math.round(130 * share));
+      const at = 3 * shareRow(share);
       return `rgb(${table[at]}, ${table[at + 1]}, ${table[at + 2]})`;
     };
   };
@@ -211,5 +213,5 @@ attnviz.marks = (() => {
 
   const levelColour = (level) => LEVELS[level % LEVELS.length];
 
-  return { draw, colourAt, levelColour };
+  return { draw, colourAt, levelColour, shareRow };
 })();

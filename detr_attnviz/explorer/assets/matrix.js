@@ -61,60 +61,73 @@ attnviz.matrix = (() => {
 
   /** Queries of the rows and columns; of listed ones alone the last column is all others together. */
   const lay = (shown, state) => {
+    const holder = byId("matrix-holder");
+    const height = attnviz.stage.heightBeside() * (state.wall ? 0.5 : 1) - BESIDES_PX;
+    layout = layoutIn(shown, state, holder.clientWidth, height);
+  };
+
+  const layoutIn = (shown, state, width, height) => {
     const everyone = shown.picture.detections.map((one) => one.query);
     const listed = attnviz.shown.listed(shown.picture, state).map((one) => one.query);
     const isAll = state.rows === "all";
     const rows = isAll ? everyone : listed;
     const columns = isAll ? everyone : [...listed, attnviz.shares.OTHERS];
-    const holder = byId("matrix-holder");
-    const [left, top] = isAll ? [34, 34] : [Math.min(130, holder.clientWidth * 0.3), 34];
-    const height = attnviz.stage.heightBeside() * (state.wall ? 0.5 : 1) - BESIDES_PX;
+    const [left, top] = isAll ? [34, 34] : [Math.min(130, width * 0.3), 34];
     const room = Math.min(
-      (holder.clientWidth - left - BEYOND_PX) / columns.length,
+      (width - left - BEYOND_PX) / columns.length,
       (height - top) / rows.length,
       LARGEST_PX,
     );
     const cell = Math.max(room < PARTED_PX ? room : Math.floor(room), SMALLEST_PX);
-    layout = { rows, columns, left, top, cell };
+    return { rows, columns, left, top, cell };
   };
 
   const draw = (shown, state) => {
-    const { rows, columns, left, top, cell } = layout;
     const canvas = byId("matrix-canvas");
-    const ratio = devicePixelRatio || 1;
+    const style = getComputedStyle(document.body);
+    const [ink, quiet, accent, ground] = ["ink", "quiet", "accent", "ground"].map((name) =>
+      style.getPropertyValue(`--${name}`),
+    );
+    const size = drawOn(canvas, { layout, ink, quiet, accent, ground }, shown, state, devicePixelRatio || 1);
+    [canvas.style.width, canvas.style.height] = size.map((length) => `${length}px`);
+  };
+
+  /** Draws a layout at `ratio` pixels a unit; returns the canvas's [width, height] in units. */
+  const drawOn = (canvas, look, shown, state, ratio) => {
+    const { rows, columns, left, top, cell } = look.layout;
     const size = [left + columns.length * cell + BEYOND_PX, top + rows.length * cell + 4];
     [canvas.width, canvas.height] = size.map((length) => Math.round(length * ratio));
-    [canvas.style.width, canvas.style.height] = size.map((length) => `${length}px`);
     const context = canvas.getContext("2d");
     context.scale(ratio, ratio);
-    const style = getComputedStyle(document.body);
-    const pen = {
-      context,
-      ink: style.getPropertyValue("--ink"),
-      quiet: style.getPropertyValue("--quiet"),
-      accent: style.getPropertyValue("--accent"),
-      ground: style.getPropertyValue("--ground"),
-      font: style.fontFamily,
-    };
+    const pen = { ...look, context, font: getComputedStyle(document.body).fontFamily };
     drawCells(pen, shown, state);
     drawAxes(pen, shown, state);
     drawChosen(pen, shown, state);
+    return size;
+  };
+
+  /** The matrix for a saved picture, at most `room` [width, height] large: {canvas, note}. */
+  const pictured = (shown, state, room, ratio, inks) => {
+    const canvas = document.createElement("canvas");
+    const found = layoutIn(shown, state, ...room);
+    drawOn(canvas, { ...inks, layout: found }, shown, state, ratio);
+    return { canvas, note: legend(shown, state, found) };
   };
 
   const drawCells = (pen, shown, state) => {
     const { context } = pen;
-    const { rows, columns, left, top, cell } = layout;
-    const found = sharesOf(shown, state);
+    const { rows, columns, left, top, cell } = pen.layout;
+    const found = sharesOf(shown, state, pen.layout);
     context.imageSmoothingEnabled = false;
     context.drawImage(found.sheet, left, top, columns.length * cell, rows.length * cell);
     if (cell >= PARTED_PX) partCells(pen);
     if (cell >= NUMBERED_PX) writeShares(pen, found, attnviz.colour.table(attnviz.shown.cmapOf(shown, state)));
   };
 
-  const sharesOf = (shown, state) =>
-    attnviz.shares.of(shown.site, state.head, layout.rows, layout.columns, attnviz.shown.cmapOf(shown, state));
+  const sharesOf = (shown, state, { rows, columns }) =>
+    attnviz.shares.of(shown.site, state.head, rows, columns, attnviz.shown.cmapOf(shown, state));
 
-  const partCells = ({ context, ground }) => {
+  const partCells = ({ context, ground, layout }) => {
     const { rows, columns, left, top, cell } = layout;
     context.fillStyle = ground;
     for (let row = 1; row <= rows.length; row++) context.fillRect(left, top + row * cell - 1, columns.length * cell, 1);
@@ -123,7 +136,7 @@ attnviz.matrix = (() => {
     }
   };
 
-  const writeShares = ({ context, font }, { shares, peak }, table) => {
+  const writeShares = ({ context, font, layout }, { shares, peak }, table) => {
     const { columns, left, top, cell } = layout;
     context.font = `10px ${font}`;
     context.textAlign = "center";
@@ -132,13 +145,12 @@ attnviz.matrix = (() => {
       const [red, green, blue] = attnviz.shares.colourOf(table, share / peak);
       context.fillStyle = 0.3 * red + 0.59 * green + 0.11 * blue > 128 ? "#101113" : "#f4f4f2";
       const [row, column] = [Math.floor(at / columns.length), at % columns.length];
-      context.fillText(percent(share), left + (column + 0.5) * cell, top + (row + 0.5) * cell + 0.5);
+      const text = attnviz.words.hundredths(share);
+      context.fillText(text, left + (column + 0.5) * cell, top + (row + 0.5) * cell + 0.5, cell - 3);
     });
   };
 
-  const percent = (share) => (share < 0.0005 ? "0" : attnviz.words.twoDigits(100 * share));
-
-  const drawAxes = ({ context, ink, quiet, font }, shown, state) => {
+  const drawAxes = ({ context, ink, quiet, font, layout }, shown, state) => {
     const { rows, columns, left, top, cell } = layout;
     const every = Math.max(1, Math.ceil(16 / cell));
     const step = every <= 1 ? 1 : Math.ceil(every / 10) * 10;
@@ -148,7 +160,7 @@ attnviz.matrix = (() => {
     rows.forEach((query, row) => {
       if (row % step) return;
       context.fillStyle = query === shown.query ? ink : quiet;
-      context.fillText(rowLabel(context, shown, state, query), left - 6, top + (row + 0.5) * cell);
+      context.fillText(rowLabel(context, shown, state, query, left - 8), left - 6, top + (row + 0.5) * cell);
     });
     context.textAlign = "center";
     columns.forEach((query, column) => {
@@ -162,20 +174,20 @@ attnviz.matrix = (() => {
     context.fillText("gives its attention to query", left, top - 25);
   };
 
-  const rowLabel = (context, shown, state, query) => {
+  const rowLabel = (context, shown, state, query, most) => {
     const detection = attnviz.shown.detectionOf(shown.picture, query);
     if (state.rows === "all" || !detection) return String(query);
     const name = Array.from(attnviz.words.nameOf(detection));
     const label = (end) => `${attnviz.words.isolated(name.join("") + end)} ${query}`;
     let end = "";
-    while (name.length && context.measureText(label(end)).width > layout.left - 8) {
+    while (name.length && context.measureText(label(end)).width > most) {
       name.pop();
       end = "…";
     }
     return label(end);
   };
 
-  const drawChosen = ({ context, accent }, shown, state) => {
+  const drawChosen = ({ context, accent, layout }, shown, state) => {
     const { rows, columns, left, top, cell } = layout;
     const row = rows.indexOf(shown.query);
     if (row < 0) return;
@@ -188,10 +200,10 @@ attnviz.matrix = (() => {
   };
 
   /** What a row is, and which share the brightest colour is. */
-  const legend = (shown, state) => {
+  const legend = (shown, state, layout) => {
     const rest = shown.site.is_part ? " with those of other tokens" : "";
     const sum = state.head === "max" ? "" : `; its shares add up to 100 %${rest}`;
-    return `A row is a query${sum}. Colours go from 0 to ${attnviz.words.amount(shown, sharesOf(shown, state).peak)}.`;
+    return `A row is a query${sum}. Colours go from 0 to ${attnviz.words.amount(shown, sharesOf(shown, state, layout).peak)}.`;
   };
 
   const note = (shown, state) => {
@@ -202,8 +214,8 @@ attnviz.matrix = (() => {
     };
     const row = layout.rows.indexOf(shown.query);
     const column = layout.columns.indexOf(state.column);
-    if (state.column === null || row < 0 || column < 0) return legend(shown, state);
-    const share = sharesOf(shown, state).shares[row * layout.columns.length + column];
+    if (state.column === null || row < 0 || column < 0) return legend(shown, state, layout);
+    const share = sharesOf(shown, state, layout).shares[row * layout.columns.length + column];
     const other = state.column === attnviz.shares.OTHERS ? "all that are not listed" : named(state.column);
     return `${named(shown.query)} → ${other}: ${attnviz.words.amount(shown, share)}`;
   };
@@ -244,5 +256,5 @@ attnviz.matrix = (() => {
       });
   };
 
-  return { start, layout: () => layout };
+  return { start, pictured, layout: () => layout };
 })();

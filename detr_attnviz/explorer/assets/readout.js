@@ -11,6 +11,7 @@ attnviz.readout = (() => {
     const shown = attnviz.shown.now();
     const { cell, place, where } = spotOf(shown, state);
     say(byId("readout-where"), where);
+    for (const id of ["pixel-name", "pixel"]) byId(id).hidden = shown.view === "decoder-self"; // queries have none
     say(byId("pixel"), place ? attnviz.words.pixel(place) : "–");
     say(byId("cell-name"), shown.view === "decoder-self" ? "query" : "cell");
     say(byId("cell"), cell >= 0 ? cellInWords(shown, cell) : "–");
@@ -58,16 +59,12 @@ attnviz.readout = (() => {
     const values = bars.map((_, head) => (cell >= 0 ? found.maps[head * cells + cell] : NaN));
     const most = Math.max(...values.map(Math.abs).filter(Number.isFinite), 1e-12);
     bars.forEach((bar, head) => {
-      say(bar.value, Number.isFinite(values[head]) ? brief(shown, values[head]) : "–");
+      say(bar.value, Number.isFinite(values[head]) ? attnviz.words.amount(shown, values[head]) : "–");
       bar.fill.style.width = `${(100 * Math.abs(values[head] || 0)) / most}%`;
       bar.row.classList.toggle("chosen", shown.method ? names[head] === state.term : head === state.head);
       bar.row.classList.toggle("negative", values[head] < 0);
     });
   };
-
-  /** The bars' numbers leave out digits that have no bar. */
-  const brief = (shown, value) =>
-    shown.isAttention && value > 0 && value < 5e-5 ? "<0.01 %" : attnviz.words.amount(shown, value);
 
   const build = (names) => {
     bars = names.map((name) => {

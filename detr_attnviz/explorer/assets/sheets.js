@@ -3,6 +3,7 @@
 /** The sheets that open over the page: details of what is shown, and the list of keys. */
 attnviz.sheets = (() => {
   const { byId, make } = attnviz.elements;
+  const YES_OR_NO = { True: "yes", False: "no" };
 
   const start = () => {
     for (const name of ["details", "help"]) {
@@ -54,7 +55,6 @@ attnviz.sheets = (() => {
         "Picture",
         pairs([
           ["name", picture.name],
-          ["read from", picture.source],
           ["size", `${picture.width_px} × ${picture.height_px} px`],
           ["in this page", `${picture.image.width_px} × ${picture.image.height_px} px`],
           ["grid", gridInWords(shown)],
@@ -83,7 +83,7 @@ attnviz.sheets = (() => {
   const settingsOf = ({ name, provenance }) =>
     Object.entries(provenance)
       .filter(([key, value]) => key !== "software" && value !== name)
-      .map(([key, value]) => [key.replace("checkpoint_", "").replaceAll("_", " "), value]);
+      .map(([key, value]) => [key.replace("checkpoint_", "").replaceAll("_", " "), YES_OR_NO[value] ?? value]);
 
   const siteOf = ({ site }) => {
     if (!site) return [];
@@ -96,8 +96,8 @@ attnviz.sheets = (() => {
 
   const exactness = ({ error }) => {
     if (error === null) return "not known: some values are no numbers";
-    const apart = `at most ${attnviz.words.twoDigits(100 * error)} % of a map's peak`;
-    return `values differ from the model's own by ${apart}; all were compared when the page was written`;
+    const apart = error > 0 && error < 1e-4 ? "less than 0.01 %" : `at most ${attnviz.words.percent(error)}`;
+    return `values differ from the model's own by ${apart} of a map's peak; all were compared when the page was written`;
   };
 
   const gridInWords = ({ grid }) => {

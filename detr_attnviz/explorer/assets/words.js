@@ -4,6 +4,7 @@
 attnviz.words = (() => {
   const MINUS = "−";
   const NO_BREAK = "\u00a0";
+  const LEAST_SHARE = 1e-4;
   const VIEWS = { cross: "Cross-attention", encoder: "Encoder", "decoder-self": "Decoder self-attention" };
   const KINDS = {
     cross: "decoder cross-attention",
@@ -23,11 +24,17 @@ attnviz.words = (() => {
     return rounded < 0 ? `${MINUS}${text}` : text;
   };
 
-  /** A map's value: a share of attention in percent, any other quantity as a plain number. */
-  const amount = (shown, value) => {
-    const text = twoDigits(shown.isAttention ? 100 * value : value);
-    return shown.isAttention && Number.isFinite(value) ? `${text}${NO_BREAK}%` : text;
+  /** A share as a number of hundredths; what is nearer to 0 than 0.01 has no digits of its own. */
+  const hundredths = (share) => {
+    if (share === 0 || !(Math.abs(share) < LEAST_SHARE)) return twoDigits(100 * share);
+    return share < 0 ? `>${MINUS}0.01` : "<0.01";
   };
+
+  const percent = (share) =>
+    Number.isFinite(share) ? `${hundredths(share)}${NO_BREAK}%` : twoDigits(share);
+
+  /** A map's value: a share of attention in percent, any other quantity as a plain number. */
+  const amount = (shown, value) => (shown.isAttention ? percent(value) : twoDigits(value));
 
   const nameOf = (detection) => detection.name || `class ${detection.label}`;
 
@@ -96,7 +103,7 @@ attnviz.words = (() => {
   /** What one cell's value is a share or an amount of. */
   const unit = (shown) => {
     if (shown.view === "decoder-self") return "of the query's attention";
-    if (!shown.isAttention) return `${shown.method.quantity} in one cell`;
+    if (!shown.isAttention) return shown.method.quantity;
     return shown.state.direction === "to" ? "of one cell's attention" : "of its attention in one cell";
   };
 
@@ -106,15 +113,20 @@ attnviz.words = (() => {
     if (shown.view === "decoder-self") return listening(shown);
     if (!shown.values.some(Number.isFinite)) return "the map holds no numbers";
     const parts = [extent(shown)];
-    if (Number.isFinite(shown.share)) parts.push(`share ${twoDigits(100 * shown.share)}${NO_BREAK}%`);
-    for (const [rest, where] of restsOf(shown)) if (rest > 1e-4) parts.push(`${amount(shown, rest)} ${where}`);
+    if (Number.isFinite(shown.share)) parts.push(`share ${percent(shown.share)}`);
+    for (const [rest, where] of restsOf(shown)) if (rest >= LEAST_SHARE) parts.push(`${amount(shown, rest)} ${where}`);
     return parts.join(", ");
   };
 
   const extent = (shown) => {
     if (!shown.ceiling) return "the map is zero everywhere";
-    return shown.isSigned ? bothEnds(shown) : `peak ${amount(shown, shown.ceiling)} ${unit(shown)}`;
+    if (shown.isSigned) return bothEnds(shown);
+    return `peak ${amount(shown, shown.ceiling)} ${isNamed(shown) ? "" : unit(shown)}`.trim();
   };
+
+  /** Whether the method's title, which stands before the range, says what its values are. */
+  const isNamed = ({ isAttention, method }) =>
+    !isAttention && method.title.toLowerCase().includes(method.quantity.toLowerCase());
 
   const bothEnds = (shown) => {
     const known = shown.values.filter(Number.isFinite);
@@ -161,6 +173,8 @@ attnviz.words = (() => {
   return {
     VIEWS,
     twoDigits,
+    hundredths,
+    percent,
     amount,
     nameOf,
     isolated,
