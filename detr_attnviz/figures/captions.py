@@ -1,20 +1,24 @@
 """Captions: one paragraph that says what a figure shows, of what, in which range, and who drew it."""
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Sequence
+
+import numpy as np
 
 from detr_attnviz import __version__
-from detr_attnviz.detections import Detection
 from detr_attnviz.drawing.captions import amount, name_of, score_of
-from detr_attnviz.drawing.headings import checkpoint_of
 from detr_attnviz.drawing.overlay import peak
-from detr_attnviz.drawing.prints.fonts import FAMILY, HOLE, lacking
 from detr_attnviz.drawing.prints.paper import PrintOptions
+from detr_attnviz.drawing.text import clean
 from detr_attnviz.explanation import Explanation
-from detr_attnviz.methods.definitions import definition_of
+from detr_attnviz.methods.catalogue import MEAN
+from detr_attnviz.methods.definitions import definition_of, heads_in_words, layers_in_words
 from detr_attnviz.trace import Trace
 
 SIGNED_WORDS = "drawn by detr_attnviz"
 """Every caption ends with them, and the version."""
+ZERO = "zero everywhere"
+_EXPONENT = re.compile(r"e-0*(?=\d)")
 
 
 def caption(*sentences: str) -> str:
@@ -26,19 +30,32 @@ def caption(*sentences: str) -> str:
 
 def subject(trace: Trace) -> str:
     """Which picture, by which checkpoint: "street.jpg, detected by detr-r50 (sha256 e632da11)"."""
-    picture = trace.source.replace("\\", "/").rsplit("/", 1)[-1] or "a picture"
-    return f"{picture}, detected by {checkpoint_in_words(trace)}"
+    picture = clean(trace.source.replace("\\", "/").rsplit("/", 1)[-1]) or "a picture"
+    about = trace.detector.provenance
+    name = about.get("checkpoint", "") or trace.detector.name
+    return f"{picture}, detected by {checkpoint_in_words(name, about.get('checkpoint_sha256', ''))}"
 
 
-def checkpoint_in_words(trace: Trace) -> str:
-    """The checkpoint's name and the start of its hash."""
-    name, _, digest = checkpoint_of(trace.detector.provenance).partition(" ")
-    return f"{name or trace.detector.name} (sha256 {digest})" if digest else name or trace.detector.name
+def checkpoint_in_words(name: str, digest: str) -> str:
+    """A checkpoint's name and the start of its hash, if it has one."""
+    shown = clean(name) or "a checkpoint"
+    return f"{shown} (sha256 {digest[:8]})" if digest else shown
 
 
-def what_is_drawn(explanation: Explanation, heads: int | None = None) -> str:
-    """The exact definition of the maps; ``heads`` is how many are joined, if known."""
-    return definition_of(explanation, heads)
+def owner_of_layers(trace: Trace) -> str:
+    """Whose layers object queries look from: "decoder", or "model" where cells and queries attend jointly."""
+    return "model" if any(trace.site(name).is_part for name in trace.sites) else "decoder"
+
+
+def what_is_drawn(explanation: Explanation, heads: int | None = None, *, layer: str = "", head: str = "") -> str:
+    """The exact definition of the maps; ``heads`` is how many are joined, if known.
+
+    ``layer`` and ``head`` are said in place of the explanation's own, of a figure that has several of them.
+    """
+    own_layer = f"layer {layers_in_words(explanation.layers)}"
+    own_head = heads_in_words(explanation.head or MEAN, heads)
+    words = definition_of(explanation, heads)
+    return words.replace(f"{own_layer}, {own_head}", f"{layer or own_layer}, {head or own_head}")
 
 
 def who(explanation: Explanation, index: int) -> str:
@@ -51,14 +68,22 @@ def who(explanation: Explanation, index: int) -> str:
 
 
 def peak_of(explanation: Explanation, index: int = 0) -> str:
-    """A map's largest value in its unit: "3.1 %"."""
-    return amount(explanation, peak(explanation.maps[index], explanation.is_signed))
+    """A map's largest value in its unit: "3.1 %", "1.5e-6", "zero everywhere"."""
+    values = explanation.maps[index]
+    if not np.isfinite(values).any():
+        return "not a number anywhere"
+    highest = peak(values, explanation.is_signed)
+    return _EXPONENT.sub("e-", amount(explanation, highest)) if highest else ZERO
 
 
 def own_range(options: PrintOptions) -> str:
     """How a map's colours are read: "from 0 (the picture itself) to its largest value (darkest)"."""
-    top = "darkest" if options.cmap is None else f"the upper end of the colour map {options.cmap}"
-    return f"from 0 (the picture itself) to its largest value ({top})"
+    return f"from 0 (the picture itself) to its largest value ({strongest(options)})"
+
+
+def strongest(options: PrintOptions) -> str:
+    """How the largest value is coloured."""
+    return "darkest" if options.cmap is None else f"the upper end of the colour map {options.cmap}"
 
 
 def in_a_row(parts: Sequence[str]) -> str:
@@ -85,12 +110,5 @@ def about(kind: str, explanation: Explanation) -> dict[str, str]:
         "points": ";".join(dict.fromkeys(f"{x:g},{y:g}" for x, y in explanation.points)),
         "direction": explanation.direction if explanation.kind == "encoder" else "",
     }
-    return dict(explanation.provenance) | {key: value for key, value in settings.items() if value}
-
-
-def missing_letters(detections: Iterable[Detection]) -> tuple[str, ...]:
-    """A note on class names that the print font has no letters for."""
-    letters = "".join(dict.fromkeys("".join(lacking(name_of(one)) for one in detections)))
-    if not letters:
-        return ()
-    return (f"{FAMILY} has no {letters}: {HOLE} stands in their place; other names can be given with the checkpoint",)
+    facts = dict(explanation.provenance) | {key: value for key, value in settings.items() if value}
+    return {key: clean(value) for key, value in facts.items()}

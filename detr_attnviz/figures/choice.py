@@ -1,9 +1,10 @@
 """What a figure is of: which queries, which one query, or which places."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isfinite
 from numbers import Integral
+from typing import Literal
 
 import numpy as np
 
@@ -15,14 +16,59 @@ from detr_attnviz.methods.select import FALLBACK, chosen_detections, select
 from detr_attnviz.trace import Point, Trace, as_points
 
 Label = str | int | Sequence[str | int]
+How = Literal["most", "next", "middle", "anywhere"]
 
 
 @dataclass(frozen=True)
 class Choice:
-    """Object queries, best first, and what is to be said of how they were chosen."""
+    """Object queries, best first, and what is to be said of how they were chosen.
+
+    ``reach`` is the threshold and among which classes, "" for queries that were named; ``passing`` so many reach it.
+    """
 
     queries: tuple[int, ...]
     notes: tuple[str, ...] = ()
+    reach: str = ""
+    passing: int = 0
+
+    @property
+    def how(self) -> str:
+        """How they were chosen, for captions: "the best 12 of 25 that score at least 0.5"; "" if they were named."""
+        count = len(self.queries)
+        if not self.reach:
+            return ""
+        if not self.passing:
+            best = f"the {count} best, none" if count > 1 else "the best, not"
+            return f"{best} reaching the threshold {self.reach}"
+        if count == self.passing:
+            those = "all that score" if count > 1 else "the only one that scores"
+            return f"{those} at least {self.reach}"
+        return f"the best {f'{count} ' if count > 1 else ''}of {self.passing} that score at least {self.reach}"
+
+    @property
+    def in_brackets(self) -> str:
+        """``how`` behind what it is of."""
+        return f" ({self.how})" if self.how else ""
+
+    def best(self, most: int, why: str) -> "Choice":
+        """At most so many of them, with a note where some are left out."""
+        if len(self.queries) <= most:
+            return self
+        note = f"{len(self.queries)} objects: the best {most} are drawn, as {why}"
+        return replace(self, queries=self.queries[:most], notes=(*self.notes, note))
+
+
+@dataclass(frozen=True)
+class Inside:
+    """The middle of a cell that stands for an object, and how it was found.
+
+    "most" is what its query looks at most in its box, "next" the same of those that other objects have left, "middle"
+    the cell nearest to the middle of a box that no cell has its middle in, and "anywhere" is of all cells, for a box
+    that is not finite.
+    """
+
+    point: Point
+    how: How
 
 
 def chosen_queries(
@@ -36,23 +82,25 @@ def chosen_queries(
 ) -> Choice:
     """The queries named, or those that pass the threshold, or the ``fallback`` best when none does.
 
-    Raises: ChoiceError for a query, label or threshold that does not exist, or when nothing is left.
+    Raises: ChoiceError for a query, label or threshold that does not exist, for a label or threshold beside queries,
+        or when nothing is left.
     """
     if queries is not None:
+        if threshold is not None or label is not None:
+            raise ChoiceError("queries are named, and threshold and label would choose others: give one of the two")
         named = (int(queries),) if isinstance(queries, (int, Integral)) else tuple(map(int, queries))
         chosen_detections(trace, named)
         if not named:
             raise ChoiceError("no query is named: name at least one, or leave queries out")
         return Choice(tuple(dict.fromkeys(named)))
-    sure = select(trace, threshold=threshold, label=label, top_k=top_k)
-    if sure:
-        return Choice(sure)
+    reach = f"{trace.detector.threshold if threshold is None else threshold:g}{_of(label)}"
     best = select(trace, threshold=threshold, label=label, top_k=top_k, fallback=fallback)
-    wanted = trace.detector.threshold if threshold is None else threshold
     if not best:
-        raise ChoiceError(f"no detection reaches {wanted:g}{_of(label)}: lower the threshold or name queries")
+        raise ChoiceError(f"no detection reaches {reach}: lower the threshold or name queries")
+    if passing := len(select(trace, threshold=threshold, label=label)):
+        return Choice(best, (), reach, passing)
     how_many = "the best one is" if len(best) == 1 else f"the best {len(best)} are"
-    return Choice(best, (f"no detection reaches {wanted:g}{_of(label)}: {how_many} drawn",))
+    return Choice(best, (f"no detection reaches {reach}: {how_many} drawn",), reach)
 
 
 def chosen_query(
@@ -75,33 +123,35 @@ def chosen_points(trace: Trace, points: Point | Sequence[Point] | None) -> tuple
     return named
 
 
-def points_inside(trace: Trace, queries: Sequence[int]) -> tuple[Point, ...]:
-    """For each query the middle of the cell in its box that the last layer's cross-attention is largest at.
+def points_inside(trace: Trace, queries: Sequence[int]) -> tuple[Inside, ...]:
+    """For each query the cell in its box that the last layer's cross-attention, mean of heads, is largest at.
 
     No cell is taken twice while there is another one in the box.
     """
     found = explain(trace, queries=queries)
     taken: list[int] = []
+    chosen = []
     for values, detection in zip(found.maps, found.detections, strict=True):
         weights = np.nan_to_num(values.ravel())
-        inside = _cells_inside(found.grid, detection)
-        taken.append(min(inside, key=lambda cell: (cell in taken, -weights[cell])))
-    return tuple(found.grid.center_of(cell) for cell in taken)
+        cells, how = _cells_inside(found.grid, detection)
+        cell = min(cells, key=lambda cell: (cell in taken, -weights[cell]))
+        is_next = how == "most" and weights[cell] < max(weights[cells])
+        chosen.append(Inside(found.grid.center_of(cell), "next" if is_next else how))
+        taken.append(cell)
+    return tuple(chosen)
 
 
-def _cells_inside(grid: Grid, detection: Detection) -> list[int]:
-    """The cells whose middles lie in the box, or that of its own middle when it is smaller than a cell.
-
-    All cells for a box that is not finite.
-    """
+def _cells_inside(grid: Grid, detection: Detection) -> tuple[list[int], How]:
+    """Cells with their middles in the box, or that nearest to its own; all of them for a box that is not finite."""
     left, top, right, bottom = detection.box
     if not all(map(isfinite, detection.box)):
-        return list(range(grid.tokens))
+        return list(range(grid.tokens)), "anywhere"
     middles = [grid.center_of(token) for token in range(grid.tokens)]
     inside = [token for token, (x, y) in enumerate(middles) if left <= x <= right and top <= y <= bottom]
+    if inside:
+        return inside, "most"
     x, y = (left + right) / 2, (top + bottom) / 2
-    near = (min(max(x, 0), grid.width_px - 1), min(max(y, 0), grid.height_px - 1))
-    return inside or [grid.token_at(*near)]
+    return [grid.token_at(min(max(x, 0), grid.width_px - 1), min(max(y, 0), grid.height_px - 1))], "middle"
 
 
 def _of(label: Label | None) -> str:

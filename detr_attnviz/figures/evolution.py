@@ -3,11 +3,20 @@
 from detr_attnviz.drawing.prints.evolution import Step, draw_evolution
 from detr_attnviz.drawing.prints.paper import PrintOptions
 from detr_attnviz.explanation import Explanation
-from detr_attnviz.figures.captions import about, caption, heads_of, missing_letters, subject, who
-from detr_attnviz.figures.choice import Label, chosen_query
+from detr_attnviz.figures.captions import (
+    about,
+    caption,
+    heads_of,
+    own_range,
+    owner_of_layers,
+    subject,
+    what_is_drawn,
+    who,
+)
+from detr_attnviz.figures.choice import Choice, Label, chosen_query
+from detr_attnviz.figures.letters import PANELS, fitting, missing_letters
 from detr_attnviz.figures.printed import PrintedFigure
-from detr_attnviz.methods.catalogue import ALL, MEAN, RAW, Head
-from detr_attnviz.methods.definitions import HEADS, LAYER, definition, heads_in_words
+from detr_attnviz.methods.catalogue import ALL, MEAN, Head
 from detr_attnviz.methods.explain import explain
 from detr_attnviz.methods.layers import find_sites
 from detr_attnviz.trace import Trace
@@ -31,7 +40,7 @@ def evolution_figure(
 
     Raises: ChoiceError for a query, head, label or threshold that does not exist.
     """
-    options = options or PrintOptions()
+    options, smaller = fitting(options, PANELS)
     choice = chosen_query(trace, query=query, threshold=threshold, label=label)
     (number,) = choice.queries
     sites = find_sites(trace, "cross", ALL)
@@ -41,10 +50,10 @@ def evolution_figure(
     silent = () if tells else (f"{_SILENT}: the final box is drawn alone",)
     return PrintedFigure(
         figure=draw_evolution(steps, options),
-        caption=_caption(trace, [step.explanation for step in steps], tells),
+        caption=_caption(trace, choice, [step.explanation for step in steps], tells, options),
         kind="evolution",
         provenance=about("evolution", steps[-1].explanation) | {"site": sites.name},
-        notes=(*choice.notes, *silent, *missing_letters(named), *trace.notes),
+        notes=(*choice.notes, *silent, *smaller, *missing_letters(named), *trace.notes),
     )
 
 
@@ -63,24 +72,16 @@ def _no_object(trace: Trace, query: int, layer: int) -> float | None:
     return 1 - float(scores.sum()) if len(scores) < len(logits) else None
 
 
-def _caption(trace: Trace, found: list[Explanation], tells: bool) -> str:
+def _caption(trace: Trace, choice: Choice, found: list[Explanation], tells: bool, options: PrintOptions) -> str:
     last = found[-1]
-    words = definition(
-        RAW,
-        form="sampled" if last.samples is not None else "dense",
-        is_part=bool(last.rest) and last.samples is None,
-    )
-    heads = heads_in_words(last.head, heads_of(trace, last))
+    layers = "one layer" if len(found) == 1 else f"{len(found)} layers"
+    chosen = f"{who(last, 0)}{choice.in_brackets}"
     return caption(
-        f"One object query through {_layers(len(found))}: {who(last, 0)}, of {subject(trace)}",
-        words.replace(f"layer {LAYER}", "layer by layer").replace(HEADS, heads),
-        "Colours run from 0 to each layer's own peak, which stands above its panel",
+        f"One object query through the {owner_of_layers(trace)}'s {layers}: {chosen}, of {subject(trace)}",
+        what_is_drawn(last, heads_of(trace, last), layer="layer by layer"),
+        f"Every map has its own range, {own_range(options)}, which stands above it",
         _boxes(trace, tells),
     )
-
-
-def _layers(count: int) -> str:
-    return "the decoder's one layer" if count == 1 else f"the decoder's {count} layers"
 
 
 def _boxes(trace: Trace, tells: bool) -> str:

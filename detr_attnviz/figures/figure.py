@@ -15,6 +15,7 @@ from detr_attnviz.figures.objects import objects_figure
 from detr_attnviz.figures.points import points_figure
 from detr_attnviz.figures.printed import PrintedFigure
 from detr_attnviz.figures.weights import weights_figure_of
+from detr_attnviz.trace import Trace
 
 KINDS: Mapping[str, Callable[..., PrintedFigure]] = MappingProxyType(
     {
@@ -29,18 +30,31 @@ KINDS: Mapping[str, Callable[..., PrintedFigure]] = MappingProxyType(
 _PAPER = tuple(field.name for field in fields(PrintOptions))
 
 
-def figure(kind: str, of: Any, *, options: PrintOptions | None = None, **asked: Any) -> PrintedFigure:
+def figure(kind: str, of: Any, /, *, options: PrintOptions | None = None, **asked: Any) -> PrintedFigure:
     """A figure for print with its caption: ``figure("objects", trace, width="column").save("objects.pdf")``.
 
-    ``kind`` is "objects", "points", "grid", "evolution" or "methods" ``of`` a trace, or "weights" ``of`` a checkpoint's
-    name or path. ``asked`` are fields of ``PrintOptions`` (width, dpi, font_pt, cmap …) and what the kind leaves to
-    choose, as the functions in ``figures/`` have it.
+    =============  =================  ============================================================================
+    ``kind``       ``of``             what can be chosen
+    =============  =================  ============================================================================
+    "objects"      a trace            ``queries label top_k threshold fallback``, ``method layer head``
+    "points"       a trace            ``points`` or ``auto=True``, ``layer head direction point_level``, and as objects
+    "grid"         a trace            ``query label threshold`` or ``point direction point_level``, ``layer``
+    "evolution"    a trace            ``query label threshold``, ``head``
+    "methods"      a trace            ``query label threshold``, ``methods layer``
+    "weights"      a name, path,      ``module layer nheads``
+                   trace or detector
+    =============  =================  ============================================================================
+
+    On paper: ``width`` "column" (85 mm), "page" (175 mm) or millimetres; ``dpi``; ``font_pt``, the size of letters;
+    ``cmap``, ``alpha`` and ``smooth`` as in ``render``.
 
     Raises: ChoiceError for a kind or choice that does not exist, or that the trace cannot answer.
     """
     draw = KINDS.get(kind)
     if draw is None:
         raise ChoiceError(f"no figure {kind!r}: figures are {', '.join(KINDS)}")
+    if kind != "weights" and not isinstance(of, Trace):
+        raise ChoiceError(f"figure {kind} is drawn of a trace, detector.trace(picture); found {type(of).__name__}")
     paper = {name: asked.pop(name) for name in _PAPER if name in asked}
     own = [name for name in signature(draw).parameters if name != "options"][1:]
     if unknown := [name for name in asked if name not in own]:

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from detr_attnviz.drawing.captions import name_of
+from detr_attnviz.drawing.overlay import peak
 from detr_attnviz.drawing.prints.objects import MOST, draw_objects
 from detr_attnviz.drawing.prints.paper import PrintOptions
 from detr_attnviz.errors import ChoiceError
@@ -11,17 +13,24 @@ from detr_attnviz.figures.captions import (
     caption,
     heads_of,
     in_a_row,
-    missing_letters,
     peak_of,
     subject,
     what_is_drawn,
 )
 from detr_attnviz.figures.choice import Choice, Label, chosen_queries
+from detr_attnviz.figures.letters import ONE_PICTURE, fitting, missing_letters
 from detr_attnviz.figures.printed import PrintedFigure
 from detr_attnviz.methods.catalogue import LAST, MEAN, METHODS, RAW, Head, Layers
 from detr_attnviz.methods.explain import explain
 from detr_attnviz.methods.select import FALLBACK
 from detr_attnviz.trace import Trace
+
+_FAINT = 0.01
+_MARKED = (
+    "Every object has a number and a colour, in which its box and its map are drawn; the numbers behind the names are "
+    "scores",
+    "Its box and its map are drawn in one colour; the number behind its name is its score",
+)
 
 
 def objects_figure(
@@ -41,38 +50,46 @@ def objects_figure(
 
     Raises: ChoiceError for a choice that does not exist, or a method whose maps have a sign.
     """
-    options = options or PrintOptions()
+    options, smaller = fitting(options, ONE_PICTURE)
     if method in METHODS and METHODS[method].is_signed:
         raise ChoiceError(f"figure objects has one colour an object, and {method} has values below zero: choose raw")
     choice = chosen_queries(trace, queries=queries, threshold=threshold, label=label, top_k=top_k, fallback=fallback)
-    choice = choice if queries is not None else _best(choice)
+    choice = choice if queries is not None else choice.best(MOST, "more colours cannot be told apart")
     found = explain(trace, method=method, layer=layer, head=head, queries=choice.queries)
     return PrintedFigure(
-        figure=draw_objects(found, options),
-        caption=_caption(trace, found),
+        figure=draw_objects(found, options, _peaks_to_tell(found)),
+        caption=_caption(trace, found, choice),
         kind="objects",
         provenance=about("objects", found),
-        notes=(*choice.notes, *missing_letters(found.detections)),
+        notes=(*choice.notes, *_empty(found), *smaller, *missing_letters(found.detections), *trace.notes),
     )
 
 
-def _best(choice: Choice) -> Choice:
-    left_out = len(choice.queries) - MOST
-    if left_out <= 0:
-        return choice
-    note = f"{len(choice.queries)} objects: the best {MOST} are drawn, as more colours cannot be told apart"
-    return Choice(choice.queries[:MOST], (*choice.notes, note))
+def _peaks_to_tell(found: Explanation) -> tuple[str, ...]:
+    """What stands in the legend where maps that are drawn alike are not alike: one is zero, or faint beside another."""
+    highest = [peak(values) for values in found.maps]
+    if min(highest) >= _FAINT * max(highest) > 0:
+        return ()
+    words = [peak_of(found, index) for index in range(len(found))]
+    return tuple(f"peak {word}" if high else word for word, high in zip(words, highest, strict=True))
 
 
-def _caption(trace: Trace, found: Explanation) -> str:
-    peaks = [f"{index + 1} {peak_of(found, index)}" for index in range(len(found))]
+def _empty(found: Explanation) -> tuple[str, ...]:
+    """A note on maps that show nothing."""
+    empty = [str(index + 1) for index, values in enumerate(found.maps) if not peak(values)]
+    if not empty:
+        return ()
+    return (f"nothing is above zero in the map{'' if len(empty) == 1 else 's'} of {in_a_row(empty)}",)
+
+
+def _caption(trace: Trace, found: Explanation, choice: Choice) -> str:
+    peaks = [f"{index + 1} {name_of(one)} {peak_of(found, index)}" for index, one in enumerate(found.detections)]
     each = "its map's largest value" if len(found) == 1 else "each map's own largest value"
     mixed = "Where maps overlap, their colours are mixed by strength. " if len(found) > 1 else ""
     return caption(
-        f"{'One object' if len(found) == 1 else f'{len(found)} objects'} in {subject(trace)}, each with the map of "
-        "its query",
+        f"{'One object' if len(found) == 1 else f'{len(found)} objects'}{choice.in_brackets} in {subject(trace)}, "
+        f"{'' if len(found) == 1 else 'each '}with the map of its query",
         what_is_drawn(found, heads_of(trace, found)),
-        f"Every object has a number and a colour, in which its box and its map are drawn; the numbers behind the names "
-        f"are scores. Opacity goes from 0 at zero to its most at {each} ({in_a_row(peaks)})",
+        f"{_MARKED[len(found) == 1]}. Opacity goes from 0 at zero to its most at {each}: {', '.join(peaks)}",
         f"{mixed}The picture is shown lighter and nearly without its own colours",
     )

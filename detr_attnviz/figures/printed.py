@@ -41,7 +41,7 @@ class PrintedFigure:
         data = print_bytes(self.figure, _kind_of(path), self.provenance)
         _check_is_ours(words)
         with whole(words) as caption, whole(path) as figure:
-            caption.write_text(f"{self.caption}\n", encoding="utf-8")
+            caption.write_text(f"{self.caption}\n", encoding="utf-8", errors="replace")
             figure.write_bytes(data)
         return path, words
 

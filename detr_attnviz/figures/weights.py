@@ -9,12 +9,14 @@ from detr_attnviz import __version__
 from detr_attnviz.checkpoints.inspection import Inspection, inspect
 from detr_attnviz.checkpoints.read import sha256_of
 from detr_attnviz.detector import Detector
-from detr_attnviz.drawing.figure import scales
+from detr_attnviz.drawing.figure import Panel, Scale, scales
 from detr_attnviz.drawing.prints.bars import number
 from detr_attnviz.drawing.prints.paper import PrintOptions
-from detr_attnviz.drawing.prints.weights import draw_weights
+from detr_attnviz.drawing.prints.weights import draw_weights, layout, pixels_across
+from detr_attnviz.drawing.text import clean
 from detr_attnviz.errors import ChoiceError
-from detr_attnviz.figures.captions import caption, in_a_row
+from detr_attnviz.figures.captions import caption, checkpoint_in_words, in_a_row, strongest
+from detr_attnviz.figures.letters import PANELS, fitting
 from detr_attnviz.figures.printed import PrintedFigure
 from detr_attnviz.trace import Trace
 
@@ -35,16 +37,17 @@ def weights_figure_of(
     Raises: CheckpointError; ChoiceError for a module, layer or number of heads that does not fit, or a model that was
         built in code.
     """
-    options = options or PrintOptions()
+    options, smaller = fitting(options, PANELS)
     found = inspect(_path_of(source), module=module, layer=layer, nheads=nheads)
     digest = sha256_of(found.path)
     about = {
         "figure": "weights",
-        "checkpoint": found.path.name,
+        "checkpoint": clean(found.path.name),
         "checkpoint_sha256": digest,
         "software": f"detr_attnviz {__version__}",
     }
-    return PrintedFigure(draw_weights(found.panels(), options), _caption(found, digest), "weights", about, found.notes)
+    words = _caption(found, digest, options)
+    return PrintedFigure(draw_weights(found.panels(), options), words, "weights", about, (*smaller, *found.notes))
 
 
 def _path_of(source: str | Path | Detector | Trace) -> str | Path:
@@ -60,29 +63,37 @@ def _path_of(source: str | Path | Detector | Trace) -> str | Path:
     return path
 
 
-def _caption(found: Inspection, digest: str) -> str:
+def _caption(found: Inspection, digest: str, options: PrintOptions) -> str:
     panels = found.panels()
     weights, norms = scales(panels)
-    groups = list(dict.fromkeys(panel.group for panel in panels))
+    groups = list(dict.fromkeys(clean(panel.group) for panel in panels))
     reach = number(float(weights.norm.vmax or 0))
     is_whole = all(np.isfinite(matrix).all() for panel in panels for matrix in (panel.q, panel.k, panel.v))
     return caption(
-        f"Attention weights of {found.path.name} (sha256 {digest[:8]}), {in_a_row(groups)}: Wq, Wk and Wv of "
+        f"Attention weights of {checkpoint_in_words(found.path.name, digest)}, {in_a_row(groups)}: Wq, Wk and Wv of "
         f"{_modules(panels)}, a row a feature that comes out and a column one that goes in",
         f"Colours run from −{reach} to {reach}, the 99.5th percentile of all absolute values, which further ones share",
         "" if is_whole else "What is not finite is green",
-        _heads(panels, norms is not None),
+        _averages(panels, options),
+        _heads(norms, options),
     )
+
+
+def _averages(panels: Sequence[Panel], options: PrintOptions) -> str:
+    shown = pixels_across(layout(panels, options), options)
+    largest = max(max(matrix.shape) for panel in panels for matrix in (panel.q, panel.k, panel.v))
+    return f"Where {options.dpi} dpi show no single value, the mean of neighbours is shown" if largest > shown else ""
 
 
 def _modules(panels: Sequence[object]) -> str:
     return "one module" if len(panels) == 1 else f"{len(panels)} modules"
 
 
-def _heads(panels: Sequence[object], has_norms: bool) -> str:
-    if not has_norms:
+def _heads(norms: Scale | None, options: PrintOptions) -> str:
+    if norms is None:
         return "The number of heads is not known"
+    low, high = number(float(norms.norm.vmin or 0)), number(float(norms.norm.vmax or 0))
     return (
         "Lines part the heads, which count from 0 at the top. At the right of each module are the Frobenius norms of "
-        "its heads' blocks of Wq, Wk, Wv and Wo (q, k, v, o), darker where larger"
+        f"its heads' blocks of Wq, Wk, Wv and Wo (q, k, v, o), in colours from {low} to {high} ({strongest(options)})"
     )

@@ -5,11 +5,13 @@ from pathlib import Path
 import pytest
 import torch
 
+import detr_attnviz as av
 from detr_attnviz.drawing.prints.paper import PrintOptions
 from detr_attnviz.errors import ChoiceError
 from detr_attnviz.figures.evolution import evolution_figure
 from detr_attnviz.trace import Trace
 from tests.drawing.prints.sheets import words_of
+from tests.hf.saved import save_folder
 from tests.methods.sampling import sampling_detector
 from tests.tiny import drawn_picture, tiny_detector
 
@@ -37,7 +39,7 @@ def test_each_panel_says_what_its_layer_predicts(trace: Trace) -> None:
 def test_the_best_detection_unless_a_query_is_named(trace: Trace) -> None:
     best = max(trace.detections, key=lambda one: one.score)
     made = evolution_figure(trace, options=OPTIONS)
-    assert f"query {best.index}, of" in made.caption
+    assert f"query {best.index} (the best, not reaching the threshold 0.7), of" in made.caption
     assert made.provenance["queries"] == str(best.index)
     assert made.notes[0].startswith("no detection reaches 0.7")
 
@@ -77,6 +79,19 @@ def test_what_is_not_there(trace: Trace) -> None:
 def test_one_layer_alone() -> None:
     trace = tiny_detector(decoder_layers=1).trace(drawn_picture(192, 128))
     assert "the decoder's one layer" in evolution_figure(trace, options=OPTIONS, query=0).caption
+
+
+def test_cells_and_queries_that_attend_jointly_have_no_decoder(tmp_path: Path) -> None:
+    joint = av.load(save_folder("yolos", tmp_path)).trace(drawn_picture(192, 160))
+    words = evolution_figure(joint, options=OPTIONS, query=0).caption
+    assert "through the model's 2 layers" in words
+    assert "ecoder" not in words
+
+
+@pytest.mark.parametrize(("cmap", "top"), [(None, "darkest"), ("viridis", "the upper end of the colour map viridis")])
+def test_caption_tells_the_range_by_the_colours_in_use(trace: Trace, cmap: str | None, top: str) -> None:
+    words = evolution_figure(trace, options=PrintOptions(dpi=72, cmap=cmap), query=0).caption
+    assert f"to its largest value ({top}), which stands above it" in words
 
 
 def test_saved_with_its_caption_and_the_same_each_time(trace: Trace, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import pytest
 import detr_attnviz as av
 from detr_attnviz.drawing.prints.paper import PrintOptions
 from detr_attnviz.errors import ChoiceError
-from detr_attnviz.figures.methods import methods_figure
+from detr_attnviz.figures.methods import ORDER, methods_figure
 from detr_attnviz.methods.catalogue import METHODS
 from detr_attnviz.methods.definitions import definition_of
 from detr_attnviz.trace import Trace
@@ -24,7 +24,8 @@ def trace() -> Trace:
 def test_every_method_has_a_panel_and_its_definition(trace: Trace) -> None:
     made = methods_figure(trace, options=OPTIONS, query=2)
     words = [one.text for one in words_of(made.figure)]
-    single = [method for method in METHODS if method != "decompose"]
+    assert sorted(ORDER) == sorted(METHODS)
+    single = [method for method in ORDER if method != "decompose"]
     assert [word for word in words if word in METHODS] == single
     assert [word for word in words if " · " in word] == list(av.explain(trace, method="decompose", queries=2).terms)
     for method in METHODS:
@@ -39,15 +40,33 @@ def test_methods_are_named_in_the_caption_once(trace: Trace) -> None:
     assert "rollout: Rollout" not in caption
     assert "raw: Decoder cross-attention" in caption
     assert caption.index("Rollout") < caption.index("raw: ")
-    assert "two colours" not in caption
+    assert "either sign" not in caption
+
+
+def test_caption_tells_the_range_by_the_colours_in_use(trace: Trace) -> None:
+    viridis = PrintOptions(dpi=72, cmap="viridis")
+    caption = methods_figure(trace, options=viridis, query=2, methods=["raw"]).caption
+    assert "to its largest value (the upper end of the colour map viridis)" in caption
+    signed = methods_figure(trace, options=viridis, query=2, methods=["decompose"]).caption
+    assert "own range" not in signed
+    assert "0 in the middle of their colours and a side of them for either sign" in signed
 
 
 def test_what_the_detector_does_not_allow_is_noted_with_the_reason() -> None:
     made = methods_figure(sampling_detector().trace(drawn_picture(192, 128)), options=OPTIONS, query=1)
     assert "One object query by one method" in made.caption
-    left_out = [note for note in made.notes if "is left out" in note]
-    assert [note.partition(" ")[0] for note in left_out] == [method for method in METHODS if method != "raw"]
-    assert "is sampled attention, which reads a few places a query" in left_out[0]
+    assert made.notes[-2:] == (
+        "left out: value-norm, rollout, relevance, attn-gradcam, decompose: they need attention over all cells, and "
+        "this detector's is sampled",
+        "gradcam is left out: method gradcam needs a single projection of the backbone's last features",
+    )
+
+
+def test_a_word_for_methods_is_one_method(trace: Trace) -> None:
+    made = methods_figure(trace, options=OPTIONS, query=2, methods="rollout")
+    assert made.provenance["method"] == "rollout"
+    with pytest.raises(ChoiceError, match="no method 'row'"):
+        methods_figure(trace, options=OPTIONS, query=2, methods="row")
 
 
 def test_a_layer_is_for_the_methods_that_have_one(trace: Trace) -> None:

@@ -2,14 +2,18 @@
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from detr_attnviz.drawing.captions import name_of
 from detr_attnviz.drawing.prints.paper import PrintOptions
 from detr_attnviz.errors import ChoiceError
+from detr_attnviz.explanation import Explanation
 from detr_attnviz.figures.objects import objects_figure
 from detr_attnviz.trace import Trace
 from tests.drawing.prints.sheets import words_of
+from tests.drawing.scenes import cross
 from tests.methods.sampling import sampling_detector
 from tests.tiny import drawn_picture, tiny_detector
 
@@ -29,16 +33,18 @@ def test_named_queries_in_their_order() -> None:
 
 
 def test_caption_says_what_is_drawn() -> None:
-    words = objects_figure(trace_of(), options=LOW, queries=[4, 2], layer=0, head=3).caption
+    trace = trace_of()
+    words = objects_figure(trace, options=LOW, queries=[4, 2], layer=0, head=3).caption
     assert words.startswith("2 objects in street.jpg, detected by tiny")
     assert "Decoder cross-attention of an object query, layer 0, head 3 alone: softmax(q kᵀ / √d)" in words
-    assert "own largest value (1 " in words
+    assert f"own largest value: 1 {name_of(trace.detections[4])} " in words
     assert "\n" not in words
 
 
 def test_caption_of_one_object_speaks_of_no_overlap() -> None:
     words = objects_figure(trace_of(), options=LOW, queries=3).caption
-    assert words.startswith("One object in street.jpg")
+    assert words.startswith("One object in street.jpg, detected by tiny, with the map of its query. ")
+    assert "Every" not in words
     assert "overlap" not in words
 
 
@@ -83,3 +89,47 @@ def test_same_trace_is_the_same_file(tmp_path: Path) -> None:
     for name in ("one.pdf", "two.pdf"):
         objects_figure(trace_of(), options=LOW, queries=[1, 2]).save(tmp_path / name)
     assert (tmp_path / "one.pdf").read_bytes() == (tmp_path / "two.pdf").read_bytes()
+
+
+def test_maps_without_anything_in_them_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def found(*args: object, **choice: object) -> Explanation:
+        shown = cross(3)
+        maps = shown.maps.copy()
+        maps[1], maps[2] = 0, 1.5e-8 * maps[2] / maps[2].max()
+        return dataclasses.replace(shown, maps=maps)
+
+    monkeypatch.setattr("detr_attnviz.figures.objects.explain", found)
+    made = objects_figure(trace_of(), options=LOW, queries=[1, 2, 3])
+    assert made.notes == ("nothing is above zero in the map of 2",)
+    assert "2 dog zero everywhere, 3 cat 1.5e-6\N{NO-BREAK SPACE}%." in made.caption
+    words = [one.text for one in words_of(made.figure)]
+    assert "zero everywhere" in words
+    assert "peak 1.5e-6\N{NO-BREAK SPACE}%" in words
+
+
+def test_peaks_stay_out_of_the_legend_where_all_are_alike() -> None:
+    made = objects_figure(trace_of(), options=LOW, queries=[1, 2, 3])
+    assert not [one.text for one in words_of(made.figure) if one.text.startswith("peak")]
+
+
+@pytest.mark.parametrize(
+    ("choice", "words"),
+    [
+        ({"threshold": 1}, "3 objects (the 3 best, none reaching the threshold 1) in "),
+        ({"threshold": 1, "fallback": 1}, "One object (the best, not reaching the threshold 1) in "),
+        ({"threshold": 0}, "12 objects (the best 12 of 15 that score at least 0) in "),
+        ({"threshold": 0, "top_k": 1}, "One object (the best of 15 that score at least 0) in "),
+        ({"queries": [3, 4]}, "2 objects in "),
+    ],
+)
+def test_caption_says_how_objects_were_chosen(choice: dict[str, Any], words: str) -> None:
+    assert objects_figure(trace_of(15), options=LOW, **choice).caption.startswith(words)
+
+
+def test_name_that_is_cut_stands_in_full_in_the_caption() -> None:
+    trace = trace_of()
+    long = "a name that goes on " * 12
+    trace = dataclasses.replace(trace, detections=(dataclasses.replace(trace.detections[0], name=long),))
+    made = objects_figure(trace, options=LOW, queries=0)
+    assert long.strip() in made.caption
+    assert long.strip() not in " ".join(one.text for one in words_of(made.figure))

@@ -57,6 +57,11 @@ def test_folder_that_is_not_there(tmp_path: Path) -> None:
         printed().save(tmp_path / "none" / "a.png")
 
 
+def test_caption_that_does_not_encode_is_written_all_the_same(tmp_path: Path) -> None:
+    _, words = printed("a\udcffb").save(tmp_path / "a.png")
+    assert words.read_text(encoding="utf-8").startswith("a?b.")
+
+
 def test_file_says_where_the_figure_came_from(tmp_path: Path) -> None:
     figure, _ = printed().save(tmp_path / "a.png")
     with Image.open(figure) as image:

@@ -7,6 +7,8 @@ import pytest
 import torch
 
 import detr_attnviz as av
+from detr_attnviz.checkpoints.inspection import inspect
+from detr_attnviz.drawing.figure import scales
 from detr_attnviz.drawing.prints.paper import PrintOptions
 from detr_attnviz.errors import CheckpointError, ChoiceError
 from detr_attnviz.figures.weights import weights_figure_of
@@ -45,6 +47,24 @@ def test_the_range_in_the_caption_is_that_of_the_weights(training_checkpoint: Pa
     assert "of one module" in made.caption
 
 
+@pytest.mark.parametrize(("cmap", "top"), [(None, "darkest"), ("viridis", "the upper end of the colour map viridis")])
+def test_caption_tells_the_range_of_norms_by_the_colours_in_use(
+    training_checkpoint: Path, cmap: str | None, top: str
+) -> None:
+    made = weights_figure_of(training_checkpoint, options=PrintOptions(dpi=72, cmap=cmap))
+    _, norms = scales(inspect(training_checkpoint).panels())
+    assert norms is not None
+    low, high = f"{norms.norm.vmin:.2g}", f"{norms.norm.vmax:.2g}"
+    assert f"in colours from {low} to {high} ({top})" in made.caption
+
+
+def test_name_of_the_checkpoint_is_one_line(training_checkpoint: Path) -> None:
+    awkward = training_checkpoint.rename(training_checkpoint.with_name("a\nb \x1b.pth"))
+    made = weights_figure_of(awkward, options=OPTIONS)
+    assert made.caption.startswith("Attention weights of a b .pth (sha256 ")
+    assert made.provenance["checkpoint"] == "a b .pth"
+
+
 def test_weights_that_are_not_finite_are_told(training_checkpoint: Path) -> None:
     state = transformer_state()
     state["transformer.decoder.layers.0.multihead_attn.in_proj_weight"][0, 0] = torch.nan
@@ -77,3 +97,10 @@ def test_what_is_not_there(training_checkpoint: Path) -> None:
         weights_figure_of(training_checkpoint.with_name("nothing.pth"))
     with pytest.raises(ChoiceError, match="no attention module matches"):
         weights_figure_of(training_checkpoint, module="nowhere")
+
+
+def test_means_of_large_matrices_are_told(tmp_path: Path) -> None:
+    torch.save({"blocks.0.attn.qkv.weight": torch.randn(1200, 400)}, tmp_path / "large.pth")
+    low, high = (weights_figure_of(tmp_path / "large.pth", options=PrintOptions(dpi=dpi)).caption for dpi in (72, 600))
+    assert "Where 72 dpi show no single value, the mean of neighbours is shown." in low
+    assert "mean of neighbours" not in high

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 from detr_attnviz.drawing.prints.marks import Box
+from detr_attnviz.drawing.prints.paper import PAGE_MM
 
 Place = tuple[float, float]
 Side = Literal["left", "right", "above", "below"]
 _Rows = tuple[tuple[Side, float, int], ...]
 
 TALLEST_MM = 150.0
+"""Of a sheet as wide as a page at most; wider ones are as much higher."""
 _GAP_MM = 2.0
 _STACKED_IF_LARGER = 1.4
 """Maps above and below the picture make a taller sheet: only if they become larger by so much."""
@@ -97,7 +99,7 @@ def _beside(count: int, aspect: float, width: float, label: float) -> Surround:
         free / (1 + columns / ratio),
         (free + columns * fixed / (most * aspect)) / (1 + columns / most),
     )
-    across = min(across, TALLEST_MM / aspect, free - columns)
+    across = min(across, _tallest(width) / aspect, free - columns)
     one = max(1.0, min((across * aspect - fixed) / (most * aspect), across / ratio))
     start = (width - across - columns * (one + gap)) / 2
     height = max(across * aspect, most * one * aspect + fixed)
@@ -118,7 +120,7 @@ def _stacked(count: int, aspect: float, width: float, label: float) -> Surround:
     above, below = (count - count // 2, count // 2) if count > 1 else (0, 1)
     rows, most = (2 if above else 1), max(above, below)
     gap = _gap(width)
-    free = TALLEST_MM - rows * (label + gap)
+    free = _tallest(width) - rows * (label + gap)
     one = max(1.0, min((width - (most - 1) * _GAP_MM) / most, free / aspect / (rows + _LARGER_PICTURE)))
     across = min(width, (free - rows * one * aspect) / aspect)
     top = one * aspect + label + gap if above else 0.0
@@ -139,6 +141,10 @@ def _spread(number: int, most: int, step: float, length: float) -> list[float]:
     is_full = number == most > 1
     between = (length - number * step) / (number - 1 if is_full else number + 1)
     return [(0 if is_full else between) + index * (step + between) for index in range(number)]
+
+
+def _tallest(width: float) -> float:
+    return TALLEST_MM * max(1.0, width / PAGE_MM)
 
 
 def _gap(width: float) -> float:

@@ -24,7 +24,8 @@ _MEASURED_PX = 200
 _ALLOWANCE = 1.02
 _FILES = {"normal": "DejaVuSans.ttf", "bold": "DejaVuSans-Bold.ttf"}
 _TEXT = re.compile(r"<text\b([^>]*)>(.*?)</text>", re.DOTALL)
-_BOLD = re.compile(r"\b(bold|700)\b")
+_STYLE = re.compile(r"""\bstyle=(["'])(.*?)\1""", re.DOTALL)
+_BOLD = re.compile(r"(?:^|;)\s*font(?:-weight)?:[^;]*(?<![\w.-])(?:bold|700)(?![\w.-])")
 _ENTITIES = {"&lt;": "<", "&gt;": ">", "&amp;": "&"}
 
 
@@ -38,6 +39,11 @@ def lacking(words: str) -> str:
     """The letters of ``words`` that the font lacks, each once, as they come."""
     has = _letters()
     return "".join(dict.fromkeys(char for char in _visible(words) if ord(char) not in has))
+
+
+def turns(words: str) -> bool:
+    """Whether any of the words runs from right to left."""
+    return any(unicodedata.bidirectional(char) in ("R", "AL", "AN") for char in words)
 
 
 def width_mm(words: str, size_pt: float, *, is_bold: bool = False) -> float:
@@ -65,14 +71,18 @@ def with_embedded_fonts(svg: str) -> str:
     """The SVG with those letters of the font inside that its text elements use."""
     used: dict[str, set[str]] = {}
     for attributes, words in _TEXT.findall(svg):
-        weight = "bold" if _BOLD.search(attributes) else "normal"
-        used.setdefault(weight, set()).update(_unescaped(words))
+        used.setdefault(_weight(attributes), set()).update(_unescaped(words))
     if not used:
         return svg
     faces = "".join(_font_face(weight, "".join(sorted(used[weight]))) for weight in sorted(used))
     head, mark, rest = svg.partition("<defs>")
     assert mark, "matplotlib writes its style into <defs>"
     return f'{head}{mark}\n  <style type="text/css">{faces}</style>{rest}'
+
+
+def _weight(attributes: str) -> str:
+    style = _STYLE.search(attributes)
+    return "bold" if style and _BOLD.search(style[2]) else "normal"
 
 
 def _visible(words: str) -> str:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 
 from matplotlib.axes import Axes
@@ -28,20 +28,20 @@ from detr_attnviz.drawing.prints.marks import (
     put_words,
     snapped,
 )
-from detr_attnviz.drawing.prints.paper import TALLEST_MM, PrintOptions, new_sheet, sheet_axes
+from detr_attnviz.drawing.prints.paper import SMALLEST_PT, PrintOptions, new_sheet, sheet_axes
 from detr_attnviz.explanation import Explanation
 
 MEAN = "mean"
 _COLUMNS, _ROWS = "head", "layer"
-SMALLEST_PT = 4.0
-"""Names of heads do not become smaller, and peaks under maps that have no room for such letters are left out."""
-
 _LINE = 1.5
 """From line to line, as a share of the letters' size."""
 _GAP, _LEAST_GAP_MM, _MOST_GAP_MM = 0.05, 0.4, 1.2
 _BEFORE_MEAN = 2.5
 """The gap before the last column, where heads are joined, is so many times as wide."""
 _WIDEST_CELL = 0.7
+_BETWEEN_BLOCKS_MM = 3.0
+_WRAPPED_IF_LARGER = 1.15
+"""Layers stand in several blocks beside each other only if that makes maps so much larger."""
 _OUTLINE_PT, _DOT_PT = 0.022, 0.09
 """Thickness of a box's line and size of a point's dot for each millimetre that a cell is wide, within these limits."""
 _LEAST_PT, _MOST_PT = (0.3, 1.4), (0.7, 3.0)
@@ -49,7 +49,10 @@ _LEAST_PT, _MOST_PT = (0.3, 1.4), (0.7, 3.0)
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Where everything stands, in millimetres: the cells' columns and rows, and the sizes of letters."""
+    """Where everything stands, in millimetres: the cells' columns and rows, and the sizes of letters.
+
+    Layers that have no place below the others go on in a further block at the right, ``block_mm`` from the first.
+    """
 
     lefts: tuple[float, ...]
     tops: tuple[float, ...]
@@ -58,10 +61,12 @@ class Table:
     name_pt: float
     peak_pt: float
     """0 where peaks have no room."""
+    block_mm: float = 0.0
 
     def box(self, row: int, column: int) -> Box:
         """A cell's place."""
-        left, top = self.lefts[column], self.tops[row]
+        block, row = divmod(row, len(self.tops))
+        left, top = self.lefts[column] + block * self.block_mm, self.tops[row]
         return left, top, left + self.cell[0], top + self.cell[1]
 
 
@@ -73,7 +78,9 @@ def draw_grid(rows: Sequence[Sequence[Explanation]], heads: Sequence[str], optio
     plan = table(rows, heads, options)
     figure = new_sheet(*plan.size, options)
     axes = sheet_axes(figure)
-    _put_names(axes, plan, rows, heads, options)
+    for start in range(0, len(rows), len(plan.tops)):
+        shift = start // len(plan.tops) * plan.block_mm
+        _put_names(axes, plan, shift, rows[start : start + len(plan.tops)], heads, options)
     under: dict[tuple[int, int], Image.Image] = {}
     for number, row in enumerate(rows):
         for column, explanation in enumerate(row):
@@ -91,25 +98,43 @@ def draw_grid(rows: Sequence[Sequence[Explanation]], heads: Sequence[str], optio
 
 
 def table(rows: Sequence[Sequence[Explanation]], heads: Sequence[str], options: PrintOptions) -> Table:
-    """As large cells as the sheet's width and a page's height have room for."""
+    """As large cells as the sheet's width and a page's height have room for, in as few blocks as that needs."""
+    highs = sorted({math.ceil(len(rows) / count) for count in range(1, len(rows) + 1)}, reverse=True)
+    plans = [_blocks(high, rows, heads, options) for high in highs]
+    largest = max(plan.cell[0] for plan in plans)
+    return next(plan for plan in plans if plan.cell[0] * _WRAPPED_IF_LARGER >= largest)
+
+
+def _blocks(high: int, rows: Sequence[Sequence[Explanation]], heads: Sequence[str], options: PrintOptions) -> Table:
+    """As many blocks as needed of ``high`` layers each."""
+    count = math.ceil(len(rows) / high)
+    width = (options.width_mm - (count - 1) * _BETWEEN_BLOCKS_MM) / count
+    plan = _block(rows, high, width, heads, options)
+    return replace(plan, size=(options.width_mm, plan.size[1]), block_mm=width + _BETWEEN_BLOCKS_MM)
+
+
+def _block(
+    rows: Sequence[Sequence[Explanation]], high: int, wide: float, heads: Sequence[str], options: PrintOptions
+) -> Table:
+    """``high`` rows one below the other on a part of the sheet that is so many millimetres wide."""
     aspect, line = rows[0][0].image.height / rows[0][0].image.width, _LINE * options.font_pt * MM_PER_PT
     left, top = _widest(rows, options) + 1.5 * line, 2 * line
-    width = options.width_mm - left
+    width = max(wide - left, 1.0)
     gaps = _gaps(heads, width)
     free = width - sum(gaps)
     # A name that is wider than the last column reaches over it.
     width -= max(0.0, width_mm(heads[-1], SMALLEST_PT) - free / len(heads)) * 0.55
-    across = min((width - sum(gaps)) / len(heads), _WIDEST_CELL * options.width_mm)
+    across = min((width - sum(gaps)) / len(heads), _WIDEST_CELL * wide)
     under = _under(_peak_pt(rows, across, options)) or min(gaps, default=0)
-    across = min(across, ((TALLEST_MM - top) / len(rows) - under) / aspect)
+    across = min(across, ((options.tallest_mm - top) / high - under) / aspect)
     peak_pt = _peak_pt(rows, across, options)
     start = left + (width - sum(gaps) - across * len(heads)) / 2
     lefts = tuple(accumulate((across + one for one in gaps), initial=start))
     step = across * aspect + (_under(peak_pt) or min(gaps, default=0))
-    tops = tuple(top + number * step for number in range(len(rows)))
+    tops = tuple(top + number * step for number in range(high))
     height = max(tops[-1] + across * aspect + _under(peak_pt), tops[-1] + across * aspect / 2 + 0.5 * line)
     name_pt = min(options.font_pt, across / max(width_mm(name, 1.0) for name in heads))
-    size = (options.width_mm, max(height, width_mm(_ROWS, options.font_pt)))
+    size = (wide, max(height, width_mm(_ROWS, options.font_pt)))
     return Table(lefts, tops, (across, across * aspect), size, max(name_pt, SMALLEST_PT), peak_pt)
 
 
@@ -148,22 +173,32 @@ def _peak(explanation: Explanation) -> str:
 
 
 def _put_names(
-    axes: Axes, plan: Table, rows: Sequence[Sequence[Explanation]], heads: Sequence[str], options: PrintOptions
+    axes: Axes,
+    plan: Table,
+    shift: float,
+    rows: Sequence[Sequence[Explanation]],
+    heads: Sequence[str],
+    options: PrintOptions,
 ) -> None:
-    """What rows and columns are, each said once, and as many of their numbers as there is room for."""
+    """What rows and columns are, each said once, and as many of their numbers as there is room for.
+
+    ``shift`` is how far the block is from the first.
+    """
     size, line = options.font_pt, _LINE * options.font_pt * MM_PER_PT
     across, down = plan.cell
-    middles = [left + across / 2 for left in plan.lefts]
+    middles = [shift + left + across / 2 for left in plan.lefts]
     for number in _shown(middles, [width_mm(name, plan.name_pt) for name in heads]):
         put_words(axes, heads[number], (middles[number], 1.5 * line), plan.name_pt, across="center")
     last = -2 if heads[-1] == MEAN else -1
     put_words(axes, _COLUMNS, ((middles[0] + middles[last]) / 2, 0.5 * line), size, across="center")
-    middles = [top + down / 2 for top in plan.tops]
+    middles = [top + down / 2 for top in plan.tops[: len(rows)]]
     for number in _shown(middles, [size * MM_PER_PT] * len(rows)):
-        put_words(axes, _layer(rows[number]), (plan.lefts[0] - 0.3 * line, middles[number]), size, across="right")
+        put_words(
+            axes, _layer(rows[number]), (shift + plan.lefts[0] - 0.3 * line, middles[number]), size, across="right"
+        )
     half = width_mm(_ROWS, size) / 2
     y = min(max((middles[0] + middles[-1]) / 2, half), plan.size[1] - half)
-    x = plan.lefts[0] - _widest(rows, options) - 1.0 * line
+    x = shift + plan.lefts[0] - _widest(rows, options) - 1.0 * line
     put_words(axes, _ROWS, (x, y), size, across="center", is_upright=True)
 
 

@@ -20,7 +20,7 @@ from detr_attnviz.explanation import Explanation
 Box = tuple[float, float, float, float]
 """Left, top, right, bottom in millimetres."""
 
-INK, FAINT = "#1a1a1a", "#666666"
+INK, FAINT, FRAME = "#1a1a1a", "#666666", "#a6a6a6"
 MM_PER_PT = MM_PER_INCH / PT_PER_INCH
 
 _CAPITAL = 0.73
@@ -28,6 +28,7 @@ _CAPITAL = 0.73
 _GREYED, _LIFTED, _CUT_PERCENT = 0.85, 0.71, 0.5
 _CASING = 0.45
 _PIXEL_ART_PX = 64
+_FRAME_PT = 0.25
 _PALEST = 0.35
 _WITHOUT_PALEST = [round(255 * (_PALEST + (1 - _PALEST) * level / 255)) for level in range(256)]
 
@@ -62,8 +63,25 @@ def put_words(
         )
 
 
+def put_name(
+    axes: Axes, name: str, tail: str, at: tuple[float, float], size_pt: float, most_mm: float, *, color: str = INK
+) -> None:
+    """A name, cut where it is too long, and behind it a tail that is not.
+
+    Where the name runs from right to left the tail is a text of its own, which would else be drawn before it.
+    """
+    shown = fonts.shortened(fonts.printable(name), size_pt, most_mm, tail)
+    before = shown.removesuffix(tail)
+    if not tail or before == shown or not fonts.turns(before):
+        put_words(axes, shown, at, size_pt, color=color)
+        return
+    put_words(axes, before, at, size_pt, color=color)
+    room = fonts.width_mm(shown, size_pt) - fonts.width_mm(tail.strip(), size_pt)
+    put_words(axes, tail.strip(), (at[0] + room, at[1]), size_pt, color=color)
+
+
 def put_picture(axes: Axes, picture: Image.Image, box: Box) -> None:
-    """The picture's own pixels in ``box``."""
+    """The picture's own pixels in ``box``, in a hairline frame: a bright one would have no end on paper."""
     left, top, right, bottom = box
     with house_style():
         axes.imshow(
@@ -73,6 +91,7 @@ def put_picture(axes: Axes, picture: Image.Image, box: Box) -> None:
             interpolation="none",
             zorder=_above(axes),
         )
+    put_outline(axes, box, FRAME, _FRAME_PT, has_casing=False)
 
 
 def put_outline(

@@ -14,6 +14,8 @@ from detr_attnviz.drawing.prints.paper import PrintOptions
 from detr_attnviz.drawing.text import NO_BREAK
 from detr_attnviz.explanation import Explanation
 
+_AMOUNTS = {"rollout": "attention multiplied", "relevance": "relevance to the class"}
+"""What a value is an amount of, where the quantity is called like its method."""
 _BOX = Line(INK, 0.6)
 _PLAIN = Key("of each map", low="0", high="its peak")
 _SIGNED = Key("of maps with values below 0", low="−", high="+", is_signed=True)
@@ -37,8 +39,8 @@ def _panel(explanation: Explanation, index: int, title: str) -> Panel:
     below = [value_range(explanation, index)]
     if explanation.shares:
         below.append(f"share {_percent(explanation.shares[index])}")
-    elif not is_attention(explanation) and explanation.quantity != title:
-        below.append(explanation.quantity)
+    elif not is_attention(explanation):
+        below.append(_AMOUNTS.get(explanation.quantity, explanation.quantity))
     boxes = ((explanation.detections[index], _BOX),)
     return Panel(explanation, index, title, below=tuple((words, "") for words in below), boxes=boxes)
 

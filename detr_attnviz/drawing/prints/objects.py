@@ -30,8 +30,10 @@ from detr_attnviz.explanation import Explanation
 MOST = len(COLORS)
 """So many objects have colours of their own."""
 
-_TALLEST_PICTURE_MM = 150.0
-_NARROWEST_LEGEND_MM = 26.0
+_TALLEST, _NARROW_MM = 0.65, 20.0
+"""A picture's share of the height that a sheet may have, unless it would be narrower than so many millimetres."""
+_WORTH_IT = 0.8
+"""A legend stands beside the picture if that leaves it so much of the width that it would have above the legend."""
 _ABOVE_LEGEND_MM, _BESIDE_LEGEND_MM = 1.0, 3.0
 _LINE_PT = 0.9
 _LEVELS = 255
@@ -45,10 +47,13 @@ class _Layout:
     size: tuple[float, float]
 
 
-def draw_objects(explanation: Explanation, options: PrintOptions) -> Figure:
-    """The sheet. Colours of places that several objects look at are mixed by how strongly each does."""
+def draw_objects(explanation: Explanation, options: PrintOptions, notes: Sequence[str] = ()) -> Figure:
+    """The sheet. Colours of places that several objects look at are mixed by how strongly each does.
+
+    ``notes`` has a quiet line for each object in the legend, if there is anything to be said.
+    """
     numbered = marks(len(explanation), options.cmap)
-    plan = _layout(explanation, numbered, options)
+    plan = _layout(explanation, numbered, notes or [""] * len(explanation), options)
     figure = new_sheet(*plan.size, options)
     axes = sheet_axes(figure)
     under = ground(explanation.image, pixels(plan.picture, options))
@@ -91,21 +96,42 @@ def blended(
     return Image.fromarray(np.rint(shown).astype(np.uint8))
 
 
-def _layout(explanation: Explanation, numbered: Sequence[Mark], options: PrintOptions) -> _Layout:
+def _layout(explanation: Explanation, numbered: Sequence[Mark], notes: Sequence[str], options: PrintOptions) -> _Layout:
     """The legend is under the picture, or beside one that is tall."""
-    width, aspect = options.width_mm, explanation.image.height / explanation.image.width
-    seen = explanation.detections
-    entries = [Entry(mark, name_of(one), f" {score_of(one)}") for mark, one in zip(numbered, seen, strict=True)]
-    if width * aspect <= _TALLEST_PICTURE_MM:
-        picture = snapped((0, 0, width, width * aspect), options)
-        key = legend(entries, width, options)
-        top = picture[3] + _ABOVE_LEGEND_MM
-        return _Layout(picture, key, (0, top), (width, top + key.height_mm))
-    room = max(_NARROWEST_LEGEND_MM, width - _BESIDE_LEGEND_MM - _TALLEST_PICTURE_MM / aspect)
-    across = width - room - _BESIDE_LEGEND_MM
-    picture = snapped((0, 0, across, across * aspect), options)
-    key = legend(entries, room, options)
-    return _Layout(picture, key, (width - room, 0), (width, max(picture[3], key.height_mm)))
+    aspect = explanation.image.height / explanation.image.width
+    entries = [
+        Entry(mark, name_of(one), f" {score_of(one)}", note)
+        for mark, one, note in zip(numbered, explanation.detections, notes, strict=True)
+    ]
+    tallest = min(options.tallest_mm, max(_TALLEST * options.tallest_mm, _NARROW_MM * aspect))
+    below = _below(entries, aspect, tallest, options)
+    beside = _beside(entries, aspect, tallest, options)
+    is_tall = options.width_mm * aspect > tallest
+    return beside if is_tall and _across(beside) >= _WORTH_IT * _across(below) else below
+
+
+def _below(entries: Sequence[Entry], aspect: float, tallest: float, options: PrintOptions) -> _Layout:
+    width = options.width_mm
+    across = min(width, tallest / aspect)
+    left = (width - across) / 2
+    picture = snapped((left, 0, left + across, across * aspect), options)
+    key = legend(entries, width, options)
+    at = (max(0.0, min(picture[0], width - key.width_mm)), picture[3] + _ABOVE_LEGEND_MM)
+    return _Layout(picture, key, at, (width, at[1] + key.height_mm))
+
+
+def _beside(entries: Sequence[Entry], aspect: float, tallest: float, options: PrintOptions) -> _Layout:
+    """Both in the middle of the sheet; the legend is one column."""
+    width = options.width_mm
+    key = legend(entries, width / 2, options, most_columns=1)
+    across = max(1.0, min(tallest / aspect, width - _BESIDE_LEGEND_MM - key.width_mm))
+    left = (width - across - _BESIDE_LEGEND_MM - key.width_mm) / 2
+    picture = snapped((left, 0, left + across, across * aspect), options)
+    return _Layout(picture, key, (picture[2] + _BESIDE_LEGEND_MM, 0), (width, max(picture[3], key.height_mm)))
+
+
+def _across(plan: _Layout) -> float:
+    return plan.picture[2] - plan.picture[0]
 
 
 def _put_boxes(

@@ -10,10 +10,10 @@ from matplotlib.figure import Figure
 
 from detr_attnviz.detections import Detection
 from detr_attnviz.drawing.prints import marks
-from detr_attnviz.drawing.prints.fonts import line_mm, printable, shortened, width_mm
+from detr_attnviz.drawing.prints.fonts import line_mm, shortened, width_mm
 from detr_attnviz.drawing.prints.keys import Key, KeyRows, Line, key_rows
 from detr_attnviz.drawing.prints.marks import FAINT, INK, Box
-from detr_attnviz.drawing.prints.paper import TALLEST_MM, PrintOptions, new_sheet, sheet_axes
+from detr_attnviz.drawing.prints.paper import PrintOptions, new_sheet, sheet_axes
 from detr_attnviz.explanation import Explanation
 
 _LEAST_MM, _MOST_MM, _LOWEST_MM = 26.0, 70.0, 6.0
@@ -97,7 +97,7 @@ def _plan(groups: Sequence[Group], keys: Sequence[Key], options: PrintOptions) -
     fixed += sum(rows[id(group)] * (bare.above + bare.below_of(group) + _ROW_GAP_MM) for group in groups)
     image = groups[0].panels[0].explanation.image
     count = sum(rows.values())
-    high = min(width * image.height / image.width, max((TALLEST_MM - fixed) / count, _LOWEST_MM))
+    high = min(width * image.height / image.width, max((options.tallest_mm - fixed) / count, _LOWEST_MM))
     picture = (min(width, high * image.width / image.height), high)
     used = cols * width + (cols - 1) * _GAP_MM
     left = (options.width_mm - used) / 2
@@ -130,10 +130,9 @@ def _draw_panel(
     place = marks.snapped((start, high, start + plan.picture[0], high + plan.picture[1]), options)
     _draw_map(axes, panel, place, options)
     under = high + plan.picture[1] + 0.4
-    for number, (words, end) in enumerate(panel.below):
+    for number, (words, tail) in enumerate(panel.below):
         at = (left, under + (number + 0.5) * plan.small_line)
-        line = shortened(printable(words), options.small_pt, plan.width, end)
-        marks.put_words(axes, line, at, options.small_pt, color=FAINT if number else INK)
+        marks.put_name(axes, words, tail, at, options.small_pt, plan.width, color=FAINT if number else INK)
 
 
 def _draw_map(axes: Axes, panel: Panel, place: Box, options: PrintOptions) -> None:

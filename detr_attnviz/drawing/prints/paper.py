@@ -7,7 +7,7 @@ the caller's own matplotlib settings has a say, and nothing of pyplot is used.
 import io
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -29,13 +29,15 @@ FileKind = Literal["png", "pdf", "svg"]
 
 COLUMN_MM, PAGE_MM = 85.0, 175.0
 TALLEST_MM = 230.0
-"""What a page leaves for a figure and a few lines of caption."""
+"""What a page leaves for a figure and a few lines of caption; sheets wider than a page may be as much higher."""
 MM_PER_INCH, PT_PER_INCH = 25.4, 72.0
 PRINT_MAP, SIGNED_PRINT_MAP = "YlOrRd", "RdBu_r"
 """On paper high values are dark, so that a map reads in grey as well."""
 
+SMALLEST_PT = 4.0
+"""Letters do not become smaller."""
+
 _WIDTHS = {"column": COLUMN_MM, "page": PAGE_MM}
-_KEYS_OF_PDF = ("Title", "Subject", "Creator")
 # Text stays text, letters are TrueType outlines, and pictures keep their own pixels instead of being merged into one.
 _RULES: dict[str, Any] = {
     "svg.fonttype": "none",
@@ -74,7 +76,7 @@ class PrintOptions:
         faults = [
             *_fault_of_width(self.width),
             *_fault_of_range("dpi", self.dpi, 72, 1200),
-            *_fault_of_range("font_pt", self.font_pt, 4, 14),
+            *_fault_of_range("font_pt", self.font_pt, SMALLEST_PT, 14),
             *_fault_of_range("alpha", self.alpha, 0, 1),
             *_fault_of_cmap(self.cmap),
         ]
@@ -92,6 +94,15 @@ class PrintOptions:
     def small_pt(self) -> float:
         """The smallest letters."""
         return 0.8 * self.font_pt
+
+    @property
+    def tallest_mm(self) -> float:
+        """What a sheet's height may be."""
+        return TALLEST_MM * max(1.0, self.width_mm / PAGE_MM)
+
+    def with_letters_for(self, sizes: float) -> "PrintOptions":
+        """Letters so small that the width is at least so many millimetres for each point of their size."""
+        return replace(self, font_pt=max(SMALLEST_PT, min(self.font_pt, self.width_mm / sizes)))
 
     def colors(self, is_signed: bool = False) -> str:
         """The colour map's name for maps with or without values below zero."""

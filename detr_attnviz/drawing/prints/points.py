@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from detr_attnviz.drawing.prints.around import Slot, assigned, surround
+from detr_attnviz.drawing.prints.around import Slot, Surround, assigned, surround
 from detr_attnviz.drawing.prints.fonts import printable, shortened
 from detr_attnviz.drawing.prints.marks import (
     MM_PER_PT,
@@ -41,8 +41,7 @@ _LINE_PT, _FRAME_PT, _DOT_PT, _SMALL_DOT_PT = 0.9, 1.1, 4.2, 2.6
 def draw_points(explanation: Explanation, words: Sequence[str], options: PrintOptions) -> Figure:
     """The sheet; ``words`` has a label for each map."""
     image = explanation.image
-    label = _LABEL * options.font_pt * MM_PER_PT
-    plan = surround(len(explanation), image.height / image.width, options.width_mm, label)
+    plan, shown = _plan(explanation, options), labels(explanation, words, options)
     picture = snapped(plan.picture, options)
     figure = new_sheet(*plan.size, options)
     axes = sheet_axes(figure)
@@ -57,8 +56,31 @@ def draw_points(explanation: Explanation, words: Sequence[str], options: PrintOp
         put_dot(axes, place, mark.hex, _DOT_PT)
     for index, (mark, slot) in enumerate(zip(numbered, slots, strict=True)):
         _put_map(axes, explanation, index, slot, mark, options)
-        _put_label(axes, mark, words[index], slot, label, options)
+        _put_label(axes, mark, shown[index], slot, options)
     return figure
+
+
+def labels(explanation: Explanation, words: Sequence[str], options: PrintOptions) -> tuple[str, ...]:
+    """The words as maps have room for them: cut, or "" where hardly anything would be left of them."""
+    tag = max(tag_mm(number + 1, options.font_pt)[0] for number in range(len(explanation)))
+    room = _plan(explanation, options).map_mm - tag - _after(options)
+    cut = [shortened(printable(one), options.font_pt, room) for one in words]
+    enough = [min(_FEWEST_LETTERS, len(one)) for one in words]
+    return tuple(short if len(short) >= least else "" for short, least in zip(cut, enough, strict=True))
+
+
+def _plan(explanation: Explanation, options: PrintOptions) -> Surround:
+    aspect = explanation.image.height / explanation.image.width
+    return surround(len(explanation), aspect, options.width_mm, _label_mm(options))
+
+
+def _label_mm(options: PrintOptions) -> float:
+    return _LABEL * options.font_pt * MM_PER_PT
+
+
+def _after(options: PrintOptions) -> float:
+    """Between a number and its words."""
+    return 0.45 * options.font_pt * MM_PER_PT
 
 
 def _put_map(axes: Axes, explanation: Explanation, index: int, slot: Slot, mark: Mark, options: PrintOptions) -> None:
@@ -69,15 +91,13 @@ def _put_map(axes: Axes, explanation: Explanation, index: int, slot: Slot, mark:
     put_outline(axes, box, mark.hex, _FRAME_PT, has_casing=False)
 
 
-def _put_label(axes: Axes, mark: Mark, words: str, slot: Slot, label: float, options: PrintOptions) -> None:
+def _put_label(axes: Axes, mark: Mark, words: str, slot: Slot, options: PrintOptions) -> None:
     """The number and its words, away from the picture where the map is above it."""
-    left, top, right, bottom = slot.box
+    left, top, _, bottom = slot.box
+    label = _label_mm(options)
     y = (top - label / 2) if slot.side == "above" else (bottom + label / 2)
     width, height = tag_mm(mark.number, options.font_pt)
     place: Box = (left, y - height / 2, left + width, y + height / 2)
     put_tag(axes, mark, place, options.font_pt)
-    after = 0.45 * options.font_pt * MM_PER_PT
-    room = right - place[2] - after
-    short = shortened(printable(words), options.font_pt, room)
-    if len(short) >= min(_FEWEST_LETTERS, len(words)):
-        put_words(axes, short, (place[2] + after, y), options.font_pt)
+    if words:
+        put_words(axes, words, (place[2] + _after(options), y), options.font_pt)

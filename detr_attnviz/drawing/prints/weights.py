@@ -8,13 +8,22 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from PIL import Image
 
 from detr_attnviz.drawing.figure import MOST_ROWS, NOT_FINITE, Panel, Scale, draw_matrix, scales
 from detr_attnviz.drawing.prints import marks
 from detr_attnviz.drawing.prints.bars import Bar, bars_mm, put_bars
 from detr_attnviz.drawing.prints.fonts import line_mm, printable, shortened, width_mm
 from detr_attnviz.drawing.prints.marks import FAINT, MM_PER_PT, Box
-from detr_attnviz.drawing.prints.paper import TALLEST_MM, PrintOptions, house_style, new_sheet, sheet_axes, size_mm
+from detr_attnviz.drawing.prints.paper import (
+    MM_PER_INCH,
+    SMALLEST_PT,
+    PrintOptions,
+    house_style,
+    new_sheet,
+    sheet_axes,
+    size_mm,
+)
 
 _LEAST_MM, _MOST_MM = 9.0, 32.0
 """A matrix's side: what may be read well, and what is enough."""
@@ -63,6 +72,19 @@ def draw_weights(panels: Sequence[Panel], options: PrintOptions) -> Figure:
     return figure
 
 
+def pixels_across(plan: Layout, options: PrintOptions) -> int:
+    """So many pixels a matrix has across and down."""
+    return math.ceil(options.dpi * plan.side / MM_PER_INCH)
+
+
+def averaged(matrix: np.ndarray, pixels: int) -> np.ndarray:
+    """The matrix, or its values averaged down to so many pixels across and down, which show no more."""
+    down, across = (min(length, pixels) for length in matrix.shape)
+    if (down, across) == matrix.shape:
+        return matrix
+    return np.asarray(Image.fromarray(matrix.astype(np.float32)).resize((across, down), Image.Resampling.BOX))
+
+
 def layout(panels: Sequence[Panel], options: PrintOptions) -> Layout:
     """Groups side by side where matrices stay readable, else one below the other, as compact as they stay so."""
     groups: dict[str, list[Panel]] = {}
@@ -70,7 +92,7 @@ def layout(panels: Sequence[Panel], options: PrintOptions) -> Layout:
         groups.setdefault(panel.group, []).append(panel)
     longest = max(map(len, groups.values()))
     each = [_side_by_side(groups, options), *(_stacked(groups, count, options) for count in range(longest, 0, -1))]
-    fitting = [one for one in each if one.height <= TALLEST_MM]
+    fitting = [one for one in each if one.height <= options.tallest_mm]
     readable = [one for one in fitting if one.side >= _LEAST_MM]
     if readable:
         return readable[0]
@@ -163,12 +185,17 @@ def _draw_module(
     axes, panel, side = sheet_axes(figure), place.panel, plan.side
     small, line = options.small_pt, line_mm(options.small_pt)
     middle = place.top + side / 2
-    words = shortened(panel.title, small, side)
-    half = width_mm(printable(words), small) / 2
-    marks.put_words(axes, words, (place.left + 0.4 * line, middle + half), small, is_upright=True)
+    title_pt = min(small, max(SMALLEST_PT, small * side / max(1.0, width_mm(printable(panel.title), small))))
+    words = shortened(panel.title, title_pt, side)
+    half = width_mm(printable(words), title_pt) / 2
+    marks.put_words(axes, words, (place.left + 0.4 * line, middle + half), title_pt, is_upright=True)
     left = place.left + _label_mm(options)
     for matrix, name in zip((panel.q, panel.k, panel.v), _NAMES, strict=True):
-        draw_matrix(_axes_at(figure, left, place.top, side, side), matrix, panel.head_norms, weights)
+        shown = averaged(matrix, pixels_across(plan, options))
+        axis = _axes_at(figure, left, place.top, side, side)
+        draw_matrix(axis, shown, panel.head_norms, weights)
+        if shown is not matrix:
+            axis.images[0].set_interpolation("none")  # its pixels are the sheet's: a third of the size in vector files
         if place.has_names:
             marks.put_words(axes, name, (left + side / 2, place.top - line / 2), small, across="center")
         left += side + _GAP_MM

@@ -97,3 +97,9 @@ def test_columns_of_maps_are_even() -> None:
     tops = sorted({slot.box[1] for slot in surround(8, 1.4, 175, 4).slots})
     steps = [after - before for before, after in pairwise(tops)]
     assert steps == pytest.approx([steps[0]] * len(steps))
+
+
+def test_sheet_wider_than_a_page_is_filled_alike() -> None:
+    page, poster = surround(4, 0.75, 175, 4), surround(4, 0.75, 400, 4)
+    assert poster.map_mm / page.map_mm > 400 / 175 * 0.9
+    assert poster.picture[2] - poster.picture[0] > (page.picture[2] - page.picture[0]) * 2

@@ -68,5 +68,22 @@ def test_svg_carries_the_letters_it_uses_and_no_others() -> None:
     assert letters == {"normal": set("a &b"), "bold": set("12")}
 
 
+@pytest.mark.parametrize(
+    ("attributes", "weight"),
+    [
+        ("style=\"font: 700 7px 'DejaVu Sans'\"", "bold"),
+        ('style="font-size: 7px; font-weight: bold; fill: #000"', "bold"),
+        ('style="font-weight:700" x="1"', "bold"),
+        ('style="font: 7px \'DejaVu Sans\'" x="700.4"', "normal"),
+        ('style="font-size: 7px" transform="translate(700 700)"', "normal"),
+        ('style="font-size: 700px; fill: bold"', "normal"),
+        ('x="700"', "normal"),
+    ],
+)
+def test_words_are_bold_by_their_style_alone(attributes: str, weight: str) -> None:
+    svg = with_embedded_fonts(f"<svg><defs></defs><text {attributes}>a</text></svg>")
+    assert re.findall(r"font-weight: (\w+); src:", svg) == [weight]
+
+
 def test_svg_without_words_stays_as_it_is() -> None:
     assert with_embedded_fonts("<svg><defs></defs></svg>") == "<svg><defs></defs></svg>"

@@ -7,8 +7,8 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from detr_attnviz.drawing.prints.grid import MEAN, SMALLEST_PT, draw_grid, table
-from detr_attnviz.drawing.prints.paper import TALLEST_MM, PrintOptions, size_mm
+from detr_attnviz.drawing.prints.grid import MEAN, draw_grid, table
+from detr_attnviz.drawing.prints.paper import SMALLEST_PT, TALLEST_MM, PrintOptions, size_mm
 from detr_attnviz.explanation import Explanation
 from tests.drawing.prints.sheets import cut_off, overlapping, words_of
 from tests.drawing.scenes import cross, encoder, photo, weights
@@ -86,4 +86,21 @@ def test_place_in_the_encoder_is_a_dot_and_a_query_its_box() -> None:
     options = PrintOptions(dpi=72)
     at_point = dataclasses.replace(encoder(), maps=weights(1, 3, 4), points=((10.0, 20.0),))
     assert len(draw_grid([[at_point]], ["0"], options).axes[0].lines) == 1
-    assert len(drawn(1, 1, options).axes[0].patches) == 1
+    assert len(drawn(1, 1, options).axes[0].patches) == 2  # and the map's frame
+
+
+def test_maps_of_a_tall_picture_stand_in_several_blocks() -> None:
+    rows, names = rows_of(6, 8, photo(10, 240)), names_of(8)
+    plan = table(rows, names, PrintOptions())
+    assert len(plan.tops) < 6
+    assert plan.cell[0] > 1.5 * (TALLEST_MM / 6) / 24  # what six below each other have room for
+    boxes = [plan.box(row, column) for row in range(6) for column in range(9)]
+    assert all(0 <= left and right <= 175 and bottom <= TALLEST_MM + 1e-6 for left, _, right, bottom in boxes)
+    assert len({(round(left, 3), round(top, 3)) for left, top, _, _ in boxes}) == 54
+    figure = draw_grid(rows, names, PrintOptions(dpi=72))
+    assert not overlapping(figure)
+    assert [one.text for one in words_of(figure)].count("layer") == 3
+
+
+def test_maps_of_a_wide_picture_stand_in_one_block() -> None:
+    assert len(table(rows_of(6, 8), names_of(8), PrintOptions()).tops) == 6

@@ -1,5 +1,7 @@
 """The list of what numbers and colours are."""
 
+import dataclasses
+
 import pytest
 
 from detr_attnviz.drawing.prints.legend import Entry, legend
@@ -35,3 +37,27 @@ def test_one_long_name_is_given_the_whole_width() -> None:
     figure = new_sheet(85, found.height_mm, PrintOptions())
     found.put(sheet_axes(figure), 0, 0)
     assert "a class with a very long name 0.98" in [one.text for one in words_of(figure)]
+
+
+def test_ordinary_names_are_whole_in_fewer_columns() -> None:
+    names = ["baseball glove", "a household appliance or so", "cat", "dog", "person"]
+    found = legend(entries(names), 85, PrintOptions())
+    figure = new_sheet(85, found.height_mm, PrintOptions())
+    found.put(sheet_axes(figure), 0, 0)
+    assert {f"{name} 0.98" for name in names} <= {one.text for one in words_of(figure)}
+
+
+def test_one_column_where_no_more_are_wanted() -> None:
+    assert legend(entries(NAMES), 175, PrintOptions(), most_columns=1).columns == 1
+
+
+@pytest.mark.parametrize("width", [30, 85])
+def test_quiet_lines_stand_under_names(width: float) -> None:
+    noted = [dataclasses.replace(one, note="zero everywhere") for one in entries(NAMES)]
+    found = legend(noted, width, PrintOptions())
+    figure = new_sheet(width, found.height_mm, PrintOptions())
+    found.put(sheet_axes(figure), 0, 0)
+    assert not cut_off(figure)
+    assert not overlapping(figure)
+    assert sum(one.text == "zero everywhere" for one in words_of(figure)) == len(NAMES)
+    assert found.height_mm > legend(entries(NAMES), width, PrintOptions()).height_mm

@@ -16,7 +16,9 @@ from detr_attnviz.drawing.prints.marks import (
     pixels,
     put_dot,
     put_line,
+    put_name,
     put_outline,
+    put_picture,
     put_tag,
     put_words,
     resized,
@@ -119,3 +121,24 @@ def test_words_are_level_with_their_place() -> None:
 
 def test_tag_is_wide_enough_for_two_digits() -> None:
     assert tag_mm(12, 7)[0] > tag_mm(1, 7)[0] >= tag_mm(1, 7)[1]
+
+
+def test_score_stands_behind_a_name_from_right_to_left() -> None:
+    figure = new_sheet(60, 20, PrintOptions())
+    put_name(sheet_axes(figure), "עברית", " 1.00", (2, 5), 7, 50)
+    put_name(sheet_axes(figure), "עברית ארוכה מאוד", " 1.00", (2, 10), 7, 15)
+    put_name(sheet_axes(figure), "cat", " 1.00", (2, 15), 7, 50)
+    name, score, cut, other, latin = words_of(figure)
+    assert (score.text, other.text, latin.text) == ("1.00", "1.00", "cat 1.00")
+    assert name.right < score.left < name.right + 2
+    assert cut.right < other.left
+    assert other.right <= 2 + 15
+
+
+def test_picture_has_a_hairline_frame() -> None:
+    figure = new_sheet(60, 20, PrintOptions())
+    put_picture(sheet_axes(figure), Image.new("RGB", (4, 4), "white"), (5, 5, 15, 15))
+    (frame,) = figure.axes[0].patches
+    assert frame.get_edgecolor()[:3] == pytest.approx((166 / 255,) * 3)
+    assert frame.get_linewidth() < 0.4
+    assert frame.get_zorder() > figure.axes[0].images[0].get_zorder()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from detr_attnviz.drawing.prints.methods import draw_methods, value_range
-from detr_attnviz.drawing.prints.paper import TALLEST_MM, PrintOptions, size_mm
+from detr_attnviz.drawing.prints.paper import PrintOptions, size_mm
 from detr_attnviz.explanation import Explanation
 from tests.drawing.prints.sheets import cut_off, overlapping, words_of
 from tests.drawing.scenes import cross, photo, terms, weights
@@ -38,7 +38,7 @@ def test_words_are_within_the_sheet_and_off_each_other(width: object, size: tupl
     assert not cut_off(figure)
     assert not overlapping(figure)
     assert size_mm(figure)[0] == pytest.approx(options.width_mm)
-    assert size_mm(figure)[1] <= TALLEST_MM + 1e-6
+    assert size_mm(figure)[1] <= options.tallest_mm + 1e-6
 
 
 def test_terms_stand_in_a_row_of_their_own_under_the_methods_name() -> None:
@@ -58,10 +58,11 @@ def test_shares_are_whole_percents() -> None:
     assert found == ["share 104 %", "share 0 %", "share −3 %", "share unknown"]
 
 
-def test_a_quantity_is_named_unless_the_method_is_called_so() -> None:
+def test_every_value_is_said_to_be_an_amount_of_something() -> None:
     words = [one.text for one in words_of(draw_methods(every(), PrintOptions(dpi=72)))]
     assert "feature × gradient" in words
     assert "length of what is written" in words
+    assert "attention multiplied" in words
     assert words.count("rollout") == 1
 
 

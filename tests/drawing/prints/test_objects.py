@@ -2,6 +2,7 @@
 
 import dataclasses
 import io
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from PIL import Image
 
 from detr_attnviz.drawing.prints.objects import blended, draw_objects, strength
 from detr_attnviz.drawing.prints.palette import COLORS
-from detr_attnviz.drawing.prints.paper import PrintOptions, print_bytes, size_mm
+from detr_attnviz.drawing.prints.paper import PAGE_MM, TALLEST_MM, PrintOptions, print_bytes, size_mm
 from tests.drawing.prints.sheets import cut_off, overlapping, words_of
 from tests.drawing.scenes import AWKWARD_NAMES, cross, photo, sampled
 
@@ -72,7 +73,7 @@ def test_words_are_off_each_other_and_off_the_picture() -> None:
     bottom = spread(figure)[3]
     legend = [one for one in words_of(figure) if one.top >= bottom]
     assert not overlapping(figure)
-    assert len(legend) == 24
+    assert len(legend) == 25  # the right-to-left name has its score as a text of its own
     assert all(one.top >= bottom for one in words_of(figure) if "0.9" in one.text)
 
 
@@ -119,3 +120,36 @@ def test_names_are_no_formulas() -> None:
 def test_map_has_the_pixels_of_its_place() -> None:
     with Image.open(io.BytesIO(print_bytes(draw_objects(cross(2), PrintOptions(dpi=150)), "png", {}))) as image:
         assert image.width == round(175 / 25.4 * 150)
+
+
+def box_of(figure: Figure) -> tuple[float, float]:
+    left, top, right, bottom = spread(figure)
+    return right - left, bottom - top
+
+
+@pytest.mark.parametrize("size", [(90, 90), (90, 80), (60, 90)])
+@pytest.mark.parametrize("width", ["column", "page"])
+def test_ordinary_names_are_whole_whatever_the_shape_of_the_picture(size: tuple[int, int], width: Any) -> None:
+    shown = cross(12, photo(*size), ("baseball glove", "floor-other-merged"))
+    words = {one.text for one in words_of(draw_objects(shown, PrintOptions(width=width, dpi=72)))}
+    assert {"baseball glove 0.99", "floor-other-merged 0.98"} <= words
+
+
+def test_strip_of_a_picture_is_as_high_as_a_page_with_its_legend_close_by() -> None:
+    figure = draw_objects(cross(3, photo(10, 240)), PrintOptions(dpi=72))
+    left, _, right, bottom = spread(figure)
+    assert bottom == pytest.approx(TALLEST_MM, abs=0.5)
+    end = max(one.right for one in words_of(figure) if "0.9" in one.text)
+    assert left == pytest.approx(PAGE_MM - end, abs=4)
+    assert min(one.left for one in words_of(figure) if "0.9" in one.text) < right + 10
+
+
+def test_picture_on_a_wide_sheet_is_as_wide() -> None:
+    assert box_of(draw_objects(cross(3, photo(80, 60)), PrintOptions(width=400, dpi=72)))[0] == pytest.approx(
+        400, abs=1
+    )
+
+
+def test_quiet_lines_stand_in_the_legend() -> None:
+    figure = draw_objects(cross(2), LOW, ("zero everywhere", "peak 3"))
+    assert {"zero everywhere", "peak 3"} <= {one.text for one in words_of(figure)}

@@ -16,6 +16,8 @@ from detr_attnviz.drawing.prints.marks import put_outline, put_picture, put_word
 from detr_attnviz.drawing.prints.paper import (
     COLUMN_MM,
     PAGE_MM,
+    SMALLEST_PT,
+    TALLEST_MM,
     FileKind,
     PrintOptions,
     new_sheet,
@@ -166,3 +168,14 @@ def test_vector_file_says_where_it_came_from(kind: FileKind) -> None:
 def test_pyplot_stays_out_of_it(tmp_path: Path) -> None:
     (tmp_path / "sheet.png").write_bytes(print_bytes(sheet(), "png", {}))
     assert "matplotlib.pyplot" not in sys.modules
+
+
+def test_sheet_wider_than_a_page_may_be_higher() -> None:
+    assert PrintOptions(width="column").tallest_mm == PrintOptions().tallest_mm == TALLEST_MM
+    assert PrintOptions(width=350).tallest_mm == 2 * TALLEST_MM
+
+
+def test_letters_for_a_width() -> None:
+    assert PrintOptions(width=80, font_pt=14).with_letters_for(8).font_pt == 10
+    assert PrintOptions(width=80, font_pt=7).with_letters_for(8).font_pt == 7
+    assert PrintOptions(width=30, font_pt=14).with_letters_for(10).font_pt == SMALLEST_PT

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from detr_attnviz.drawing.prints.paper import PrintOptions, size_mm
-from detr_attnviz.drawing.prints.points import draw_points
+from detr_attnviz.drawing.prints.points import draw_points, labels
 from detr_attnviz.explanation import Explanation
 from tests.drawing.prints.sheets import cut_off, overlapping, words_of
 from tests.drawing.scenes import encoder, grid_of, photo, weights
@@ -65,3 +65,9 @@ def test_map_has_the_pixels_that_its_dpi_needs() -> None:
     low, high = (draw_points(scene(2), ["", ""], PrintOptions(dpi=dpi)) for dpi in (100, 200))
     for small, large in zip(pictures_of(low), pictures_of(high), strict=True):
         assert large == pytest.approx((2 * small[0], 2 * small[1]), abs=2)
+
+
+def test_words_without_room_are_left_out() -> None:
+    options = PrintOptions(width=40, dpi=72)
+    assert labels(scene(8), ["a long name", "cat", "", *"defgh"], options)[:3] == ("", "cat", "")
+    assert labels(scene(2), ["traffic light", "cat"], PrintOptions()) == ("traffic light", "cat")

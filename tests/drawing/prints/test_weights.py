@@ -5,8 +5,8 @@ from typing import get_args
 import numpy as np
 import pytest
 
-from detr_attnviz.drawing.prints.paper import TALLEST_MM, FileKind, PrintOptions, print_bytes, size_mm
-from detr_attnviz.drawing.prints.weights import draw_weights, layout
+from detr_attnviz.drawing.prints.paper import FileKind, PrintOptions, print_bytes, size_mm
+from detr_attnviz.drawing.prints.weights import averaged, draw_weights, layout
 from tests.drawing.prints.sheets import cut_off, overlapping, words_of
 from tests.drawing.test_figure import Panel, images_of, panel
 
@@ -37,7 +37,7 @@ def test_words_are_within_the_sheet_and_off_each_other(
     assert not cut_off(figure)
     assert not overlapping(figure)
     assert size_mm(figure)[0] == pytest.approx(options.width_mm)
-    assert size_mm(figure)[1] <= TALLEST_MM + 1e-6
+    assert size_mm(figure)[1] <= options.tallest_mm + 1e-6
 
 
 def test_groups_stand_side_by_side_on_a_page_and_below_each_other_in_a_column() -> None:
@@ -92,3 +92,27 @@ def test_the_same_weights_give_the_same_bytes() -> None:
 def panels_of_zeros() -> list[Panel]:
     q, k, v = np.zeros((3, 8, 8), np.float32)
     return [Panel(GROUPS[0], "layer 0", q, k, v, None)]
+
+
+def test_large_matrices_are_averaged_down_to_what_their_place_shows() -> None:
+    large = np.arange(16, dtype=np.float32).reshape(4, 4)
+    assert averaged(large, 2).tolist() == [[2.5, 4.5], [10.5, 12.5]]
+    assert averaged(large, 4) is large
+    large[0, 0] = np.nan
+    assert np.isnan(averaged(large, 2)).tolist() == [[True, False], [False, False]]
+
+
+def test_module_titles_become_smaller_before_they_are_cut() -> None:
+    words = words_of(draw_weights(panels(6), PrintOptions(width="column", font_pt=10)))
+    titles = [one for one in words if one.text.startswith("layer")]
+    assert len(titles) == 18
+    assert not [one.text for one in titles if one.text.endswith("…")]
+
+
+def test_averaged_matrices_keep_their_few_colours_in_vector_files() -> None:
+    q, k, v = np.random.default_rng(0).normal(size=(3, 400, 400)).astype(np.float32)
+    figure = draw_weights([Panel(GROUPS[0], "layer 0", q, k, v, None)], PrintOptions(width="column"))
+    shown = [axis.images[0] for axis in figure.axes[1:4]]
+    assert {image.get_interpolation() for image in shown} == {"none"}
+    assert all(max(image.get_size()) < 400 for image in shown)
+    assert print_bytes(figure, "pdf", {}).count(b"/Indexed") >= 3
