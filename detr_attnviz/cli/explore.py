@@ -1,7 +1,8 @@
 """`attnviz explore`: pictures in, one interactive page out."""
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -22,10 +23,10 @@ if TYPE_CHECKING:
 _ON_THE_PAGE = "On the page"
 
 
-@grouped
-def explore(
-    images: Annotated[list[str], typer.Argument(metavar="IMAGE", help=opt.PICTURES, show_default=False)],
-    model: opt.ModelOptions,
+@dataclass(frozen=True)
+class PageOptions:
+    """What a page holds."""
+
     methods: Annotated[
         str,
         typer.Option(
@@ -33,7 +34,7 @@ def explore(
             help="Also maps by these methods, computed beforehand: relevance, rollout … (see attnviz render --help).",
             rich_help_panel=_ON_THE_PAGE,
         ),
-    ] = "",
+    ] = ""
     layer: Annotated[
         str,
         typer.Option(
@@ -41,7 +42,7 @@ def explore(
             help="Layers that the page holds, counted from 0; -1 is the last. Fewer make a smaller page.",
             rich_help_panel=_ON_THE_PAGE,
         ),
-    ] = "all",
+    ] = "all"
     encoder: Annotated[
         bool,
         typer.Option(
@@ -50,7 +51,7 @@ def explore(
             help="Whether the page holds encoder self-attention, half of its size and more.",
             rich_help_panel=_ON_THE_PAGE,
         ),
-    ] = True,
+    ] = True
     point_level: Annotated[
         list[int] | None,
         typer.Option(
@@ -61,8 +62,30 @@ def explore(
             show_default=False,
             rich_help_panel=_ON_THE_PAGE,
         ),
-    ] = None,
-    threshold: opt.Threshold = None,
+    ] = None
+    threshold: opt.Threshold = None
+
+    def choices(self) -> dict[str, Any]:
+        """The same as the library takes it.
+
+        Raises: ChoiceError, typer.BadParameter for what no page can hold.
+        """
+        methods, layers = parse_names(self.methods), parse_layer(self.layer)
+        check_beside_raw(methods)
+        return {
+            "methods": methods,
+            "layers": layers,
+            "encoder": self.encoder,
+            "point_levels": tuple(self.point_level) if self.point_level else None,
+            "threshold": self.threshold,
+        }
+
+
+@grouped
+def explore(
+    images: Annotated[list[str], typer.Argument(metavar="IMAGE", help=opt.PICTURES, show_default=False)],
+    model: opt.ModelOptions,
+    what: PageOptions,
     classes: opt.Classes = None,
     output: Annotated[
         Path | None,
@@ -92,38 +115,37 @@ def explore(
     from detr_attnviz.batch.images import find_pictures
 
     # What can be wrong without a model is told before a second goes into its import.
-    wanted, layers = parse_names(methods), parse_layer(layer)
-    check_beside_raw(wanted)
+    choices = what.choices()
     find_pictures(images)
     target = result_file(output, images, ".html", (".html", ".htm"))
     foresee(model.checkpoint)
     with swift_imports():
         from detr_attnviz.batch.traces import Traces
-        from detr_attnviz.explorer.page import explore as page_of
+        from detr_attnviz.explorer import page as _  # noqa: F401  # with the rest, while the collector rests
 
     detector = model.open(classes)
     traces = Traces(detector, images, (model.shortest_px, model.longest_px))
-    page = None
-    try:
-        page = page_of(
-            traces,
-            layers=layers,
-            methods=wanted,
-            encoder=encoder,
-            point_levels=tuple(point_level) if point_level else None,
-            threshold=threshold,
-        )
-    except ChoiceError:
-        if traces.count or not traces.failures:
-            raise
-    finally:
-        for path, why in traces.failures:
-            say(f"{path}: {why}")
+    page = _page(traces, choices)
     written = None if page is None else page.save(target)
     _tell(page, written, traces, as_json)
     if open_page and written is not None:
         typer.launch(str(written.resolve()))
     raise typer.Exit(1 if traces.failures else 0)
+
+
+def _page(traces: "Traces", choices: dict[str, Any]) -> "Page | None":
+    """The page; None when no picture could be read. Pictures that could not are told."""
+    from detr_attnviz.explorer.page import explore as page_of
+
+    try:
+        return page_of(traces, **choices)
+    except ChoiceError:
+        if traces.count or not traces.failures:
+            raise
+        return None
+    finally:
+        for path, why in traces.failures:
+            say(f"{path}: {why}")
 
 
 def _tell(page: "Page | None", path: Path | None, traces: "Traces", as_json: bool) -> None:
