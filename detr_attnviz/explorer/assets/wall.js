@@ -6,11 +6,12 @@ attnviz.wall = (() => {
   const { GAP, SHORT, columnsOf, ratioOf, sizeOf, widestIn, stepsOf, tilesOf, dataOf, mapsOf, paintTiles, note } =
     attnviz.tiles;
   const BESIDES_PX = [24, 80]; // layers' numbers; heading, heads' numbers and note
-  const drawn = { look: "", layout: "" };
+  const drawn = { look: "", layout: "", room: "", current: "" };
   let tiles = []; // {site, head, row, column, x, y, button}
   let size = [0, 0];
   let inView = ""; // the tile that was last brought into view
   let data = null;
+  let maps = []; // as the tiles show them: {values, grid, peak}
 
   const start = () => {
     choices(
@@ -22,13 +23,20 @@ attnviz.wall = (() => {
       (scale) => attnviz.state.set({ scale }),
     );
     byId("wall-buttons").addEventListener("keydown", walked);
-    new ResizeObserver(() => show(attnviz.state.get())).observe(byId("wall-maps"));
+    byId("wall-buttons").addEventListener("pointerover", ({ target }) => entitle(target));
+    byId("wall-buttons").addEventListener("focusin", ({ target }) => entitle(target));
+    const resized = new ResizeObserver(() => {
+      drawn.room = "";
+      show(attnviz.state.get());
+    });
+    for (const part of ["wall-maps", "matrix", "bench"]) resized.observe(byId(part));
     attnviz.state.on(show);
   };
 
   const show = (state) => {
     const shown = attnviz.shown.now();
     const isOpen = state.wall && shown.site !== null;
+    if (byId("wall").hidden === isOpen) drawn.room = "";
     byId("wall").hidden = !isOpen;
     if (!isOpen) return;
     press(byId("wall-scale"), state.scale);
@@ -43,6 +51,9 @@ attnviz.wall = (() => {
   const lay = (shown, state) => {
     const sites = attnviz.shown.sitesOf(state);
     const columns = columnsOf(state, Math.max(...sites.map((site) => site.heads)));
+    const room = [columns, sites.map((site) => site.name), devicePixelRatio, state.picture, state.view].join(" ");
+    if (drawn.room === room) return; // sizes are read only when they may be others: each reading costs a layout
+    drawn.room = room;
     const ratio = ratioOf(shown.picture);
     const across = byId("wall-maps").clientWidth - BESIDES_PX[0];
     const widest = widestIn(across, columns);
@@ -51,7 +62,7 @@ attnviz.wall = (() => {
     const layout = [found, columns, sites.map((site) => site.name), devicePixelRatio, state.picture].join(" ");
     if (drawn.layout === layout) return;
     drawn.layout = layout;
-    drawn.look = "";
+    drawn.look = drawn.current = "";
     size = found;
     build(sites, columns);
   };
@@ -108,16 +119,24 @@ attnviz.wall = (() => {
   const paint = (shown, state) => {
     const context = byId("wall-canvas").getContext("2d");
     context.clearRect(0, 0, context.canvas.width, context.canvas.height);
-    const maps = mapsOf(tiles, shown, state);
+    maps = mapsOf(tiles, shown, state);
     paintTiles(context, { tiles, maps, data, ratio: devicePixelRatio || 1 }, shown, state);
-    tiles.forEach(({ button, site, head }, index) => {
-      const peak = attnviz.words.amount(shown, maps[index].peak);
-      button.title = `layer ${site.layer}, ${attnviz.words.headsOf(head)}: peak ${peak}`;
-    });
     say(byId("wall-note"), note(maps, shown, state));
   };
 
+  /** Says a map's peak in its button's title, when somebody comes to it: all of them at every redraw would cost. */
+  const entitle = (target) => {
+    const index = tiles.findIndex(({ button }) => button === target);
+    if (index < 0) return;
+    const { site, head, button } = tiles[index];
+    const peak = attnviz.words.amount(attnviz.shown.now(), maps[index].peak);
+    button.title = `layer ${site.layer}, ${attnviz.words.headsOf(head)}: peak ${peak}`;
+  };
+
   const markCurrent = (state) => {
+    const current = [drawn.layout, state.layer, state.head].join(" ");
+    if (drawn.current === current) return;
+    drawn.current = current;
     const hasFocus = byId("wall-buttons").contains(document.activeElement);
     for (const { site, head, button } of tiles) {
       const isCurrent = site.layer === state.layer && head === state.head;
