@@ -9,7 +9,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "detr_attnviz"
 NAME = PACKAGE.name
 
-VOCABULARY = {"errors", "grid", "detections", "sites", "explanation", "pictures", "files"}
+VOCABULARY = {"errors", "grid", "detections", "sites", "explanation", "pictures", "files", "plain"}
 PICTURE = {"errors", "grid", "detections", "explanation"}
 LAW: dict[str, set[str]] = {
     "errors": set(),
@@ -18,6 +18,7 @@ LAW: dict[str, set[str]] = {
     "sites": {"errors"},
     "pictures": {"errors"},
     "files": {"errors"},
+    "plain": set(),
     "process": set(),
     "explanation": PICTURE | {"sites"},
     "checkpoints": VOCABULARY,
@@ -37,6 +38,7 @@ LAW: dict[str, set[str]] = {
     "cli": {
         "errors",
         "files",
+        "plain",
         "pictures",
         "trace",
         "process",

@@ -15,7 +15,6 @@ curves: for statistics of one's own. ``X.heads.csv`` has one row per silenced he
 
 import csv
 import io
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -25,6 +24,7 @@ from detr_attnviz.evaluation.results import PLACES, Evaluation, QueryResult
 from detr_attnviz.evaluation.settings import BASELINES, CONTROLS, DIRECTIONS, QUANTITIES
 from detr_attnviz.evaluation.summary import Summary, trapezoid
 from detr_attnviz.evaluation.tables import EVERYWHERE
+from detr_attnviz.plain import finite_or_null
 
 Row = dict[str, Any]
 CURVE = "curve"
@@ -55,7 +55,7 @@ def as_document(evaluation: Evaluation, summary: Summary) -> Row:
         ],
         "heads": list(_head_rows(summary)),
     }
-    finite: Row = _finite(document)
+    finite: Row = finite_or_null(document)
     return finite
 
 
@@ -157,14 +157,5 @@ def _csv(columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> bytes:
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(_finite(list(rows)))
+    writer.writerows(finite_or_null(list(rows)))
     return text.getvalue().encode()
-
-
-def _finite(value: Any) -> Any:
-    """The same data with None for numbers that are not finite, which neither format has a word for."""
-    if isinstance(value, Mapping):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

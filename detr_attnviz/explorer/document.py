@@ -1,9 +1,8 @@
 """The page's document: the model, its words, and each picture with its detections, sites and methods' maps."""
 
 import base64
-import math
 from collections.abc import Iterator
-from typing import Any, get_args
+from typing import get_args
 
 import numpy as np
 
@@ -22,6 +21,7 @@ from detr_attnviz.explorer.words import words_row
 from detr_attnviz.methods.definitions import definition_of
 from detr_attnviz.methods.explain import explain
 from detr_attnviz.methods.select import FALLBACK, select
+from detr_attnviz.plain import finite_or_null
 from detr_attnviz.recording.sampled import SampledRecord
 from detr_attnviz.trace import Trace
 
@@ -39,7 +39,7 @@ def document_row(pictures: list[Row], model: Row, title: str) -> Row:
         ),
         "pictures": pictures,
     }
-    finite: Row = _finite(row)
+    finite: Row = finite_or_null(row)
     return finite
 
 
@@ -130,14 +130,6 @@ def _colormaps() -> Row:
     tables = {name: table(name) for name in PACKED}
     tables["gray"] = np.repeat(np.arange(256, dtype=np.uint8)[:, None], 3, 1)
     return {name: base64.b64encode(colors.tobytes()).decode() for name, colors in tables.items()}
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 _TITLES = {

@@ -6,9 +6,8 @@ import torch
 from torch import Tensor
 
 from detr_attnviz.explorer.arrays import Arrays, Row, array_of
+from detr_attnviz.recording.records import HIDDEN
 from detr_attnviz.sites import AttentionCall
-
-_HIDDEN = -1e4  # as in recording.records: as good as −inf for a softmax
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +26,7 @@ class Mask:
         if call.mask is None:
             return cls()
         mask = call.mask[0]
-        is_hidden = mask <= _HIDDEN
+        is_hidden = mask <= HIDDEN
         if not bool(is_hidden.any()) and not bool(mask.any()):
             return cls()
         if not _only_hides(mask, is_hidden):

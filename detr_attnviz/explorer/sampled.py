@@ -20,6 +20,7 @@ from detr_attnviz.explorer.arrays import (
     largest_part,
 )
 from detr_attnviz.explorer.grids import grid_row, sampled_grid_row
+from detr_attnviz.recording.sampled import corners
 from detr_attnviz.sites import SampledCall
 from detr_attnviz.trace import Trace
 
@@ -91,14 +92,7 @@ class _Read:
 
     def corners(self, canvas: tuple[int, int]) -> tuple[Tensor, Tensor]:
         """The four cells around each sample and their shares, ``[heads rows samples·4]`` both; −1, 0 outside."""
-        rows, cols = canvas
-        x, y = self.locations[..., 0] * cols - 0.5, self.locations[..., 1] * rows - 0.5
-        left, top, cells, shares = x.floor(), y.floor(), [], []
-        for col, across in ((left, left + 1 - x), (left + 1, x - left)):
-            for row, down in ((top, top + 1 - y), (top + 1, y - top)):
-                is_inside = (col >= 0) & (col < cols) & (row >= 0) & (row < rows)
-                cells.append(torch.where(is_inside, row * cols + col, -1).long())
-                shares.append(torch.where(is_inside, self.weights * across * down, 0))
+        _, cells, shares = zip(*corners(self.locations, self.weights, canvas), strict=True)
         return torch.cat(cells, -1), torch.cat(shares, -1)
 
 

@@ -28,7 +28,8 @@ from detr_attnviz.recording.multihead import (
 from detr_attnviz.sites import AttentionCall, Reader
 
 _COLUMN_CHUNK_VALUES = 16_000_000  # 64 MB of float32 while columns are gathered
-_HIDDEN = -1e4  # as good as −inf for a softmax; some code masks with a large number
+HIDDEN = -1e4
+"""A mask's number that is as good as −inf for a softmax; some code masks with a large one."""
 
 
 class DenseRecord:
@@ -131,7 +132,7 @@ class DenseRecord:
         mask = self.call.mask
         if mask is None:
             return None
-        return (mask[0] if mask.shape[-1] == 1 else mask[0, ..., self._shown]) > _HIDDEN
+        return (mask[0] if mask.shape[-1] == 1 else mask[0, ..., self._shown]) > HIDDEN
 
     @property
     def is_multihead(self) -> bool:

@@ -6,7 +6,7 @@ level's own cells, is exactly the weight that each cell's value had in the outpu
 the feature map is zero to the model, and counts as outside.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -173,14 +173,24 @@ def splat(
 
     Source: torch.nn.functional.grid_sample with align_corners=False and zeros beyond the edge, transposed.
     """
+    maps = weights.new_zeros(*weights.shape[:-1], shape[0] * shape[1])
+    for is_inside, cells, shares in corners(locations, weights, shape):
+        maps.scatter_add_(-1, torch.where(is_inside, cells, 0), shares)
+    return Splat(maps.unflatten(-1, shape), weights.sum(-1) - maps.sum(-1))
+
+
+def corners(
+    locations: Float[Tensor, "*leading samples 2"], weights: Float[Tensor, "*leading samples"], shape: tuple[int, int]
+) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """The four cells around every sample, one corner after the other: whether it is one, its number, its share.
+
+    All are ``[*leading samples]``; beyond the edge there is no cell, and the share is 0.
+    """
     rows, cols = shape
     x, y = locations[..., 0] * cols - 0.5, locations[..., 1] * rows - 0.5
     left, top = x.floor(), y.floor()
-    maps = weights.new_zeros(*weights.shape[:-1], rows * cols)
     for col, across in ((left, left + 1 - x), (left + 1, x - left)):
         for row, down in ((top, top + 1 - y), (top + 1, y - top)):
             is_inside = (col >= 0) & (col < cols) & (row >= 0) & (row < rows)
-            share = torch.where(is_inside, weights * across * down, 0)
-            cell = torch.where(is_inside, row * cols + col, 0).long()
-            maps.scatter_add_(-1, cell, share)
-    return Splat(maps.unflatten(-1, shape), weights.sum(-1) - maps.sum(-1))
+            cells = torch.where(is_inside, row * cols + col, -1).long()
+            yield is_inside, cells, torch.where(is_inside, weights * across * down, 0)
