@@ -15,6 +15,8 @@ MODEL_NAMES = ("model", "state_dict", "model_state_dict", "module", "net", "netw
 EMA_NAMES = ("model_ema", "ema", "ema_model", "ema_state_dict", "state_dict_ema", "ema_params")
 ARGS_NAMES = ("args", "hyper_parameters", "config", "cfg", "hparams")
 
+_MOST_LEVELS = 4  # a file may hold itself
+
 MEANT_AVERAGED = "decoder.dec_score_head.0.weight"
 """A tensor of RT-DETR and D-FINE, whose own scripts evaluate the averaged weights."""
 
@@ -66,15 +68,15 @@ def only_tensors(content: object) -> dict[str, Tensor]:
     return {str(key): tensor.detach() for key, tensor in content.items() if isinstance(tensor, Tensor)}
 
 
-def _find(content: Mapping[Any, Any], names: Iterable[str]) -> _Found | None:
-    """The first state dict under one of these names, or one further level down (``ema.module``)."""
-    for name in names:
+def _find(content: Mapping[Any, Any], names: Iterable[str], levels: int = _MOST_LEVELS) -> _Found | None:
+    """The first state dict under one of these names, or some levels further down (``ema.module``)."""
+    for name in names if levels else ():
         inner = content.get(name)
         if not isinstance(inner, Mapping):
             continue
         if _is_state_dict(inner):
             return _Found(name, inner)
-        if deeper := _find(inner, MODEL_NAMES):
+        if deeper := _find(inner, MODEL_NAMES, levels - 1):
             return _Found(f"{name}.{deeper.place}", deeper.state)
     return None
 

@@ -6,6 +6,7 @@ import threading
 from pathlib import Path
 
 from detr_attnviz.checkpoints.folder import weight_files
+from detr_attnviz.checkpoints.kinds import file_size, unreadable
 from detr_attnviz.errors import CheckpointError
 
 _BLOCK_BYTES = 1 << 23
@@ -33,13 +34,6 @@ def sha256_of(path: str | Path) -> str:
         if hashing.found:
             return hashing.found
     return _sha256(path)
-
-
-def unreadable(path: Path, error: OSError) -> CheckpointError:
-    """The error for a checkpoint that is not there or may not be read."""
-    if isinstance(error, FileNotFoundError):
-        return CheckpointError(f"{path}: no such file; expected a checkpoint file or a folder with one")
-    return CheckpointError(f"{path}: cannot be read ({error.strerror or error})")
 
 
 class _Hashing(threading.Thread):
@@ -73,6 +67,7 @@ def _sha256(path: Path) -> str:
     # Large blocks: a thread beside a busy interpreter waits for its turn after every one of them.
     block = memoryview(bytearray(_BLOCK_BYTES))
     for part in _parts(path):
+        file_size(part)
         try:
             with open(part, "rb", buffering=0) as file:
                 while size := file.readinto(block):

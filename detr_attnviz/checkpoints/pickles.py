@@ -1,8 +1,9 @@
 """Loads what ``torch.save`` wrote, in its zip or its older format, without running any code from the file.
 
-``weights_only=True`` always. Beside tensors, plain containers and numbers only ``argparse.Namespace`` and ``pathlib``
-paths are let in, the latter as pure paths: they cannot touch a disk, and so a path saved on another operating system
-loads too.
+Every file is rehearsed first, which names whatever it asks for beyond plain weights and finds what its tensors claim
+beyond what is there. What passes goes through ``weights_only=True``, always. Beside tensors, plain containers and
+numbers only ``argparse.Namespace`` and ``pathlib`` paths are let in, the latter as pure paths: they cannot touch a
+disk, and so a path saved on another operating system loads too.
 """
 
 import argparse
@@ -10,15 +11,18 @@ import pickle
 import re
 import threading
 import warnings
-import zipfile
+from collections.abc import Sequence
+from io import BytesIO
 from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
 
 import torch
 
-from detr_attnviz.checkpoints.suspicion import other_kind, suspicious_globals
-from detr_attnviz.errors import CheckpointError, UnsafeCheckpointError
-
-AGAIN = "download or copy it again"
+from detr_attnviz.checkpoints.archive import ArchiveError, MaskedError, open_archive
+from detr_attnviz.checkpoints.claims import MisleadingError
+from detr_attnviz.checkpoints.kinds import AGAIN, other_kind
+from detr_attnviz.checkpoints.rehearsal import Rehearsal, rehearse
+from detr_attnviz.checkpoints.stream import asked_in_tar, is_tar, rehearse_stream
+from detr_attnviz.errors import CheckpointError, UnsafeCheckpointError, few
 
 _PATH_CLASSES = (
     ("Path", PurePath),
@@ -32,6 +36,8 @@ _ALLOWED = (
     argparse.Namespace,
     *((pure, f"{module}.{name}") for module in ("pathlib", "pathlib._local") for name, pure in _PATH_CLASSES),
 )
+_ZIP, _PICKLE = b"PK\x03\x04", b"\x80"
+_ROOM_BYTES = 1 << 28
 _allow_list_lock = threading.Lock()
 
 
@@ -42,18 +48,84 @@ def load_pickle(path: Path) -> object:
         UnsafeCheckpointError: it asks for any other Python object, which is named.
         CheckpointError: it cannot be read, and why.
     """
-    with open(path, "rb") as file:
-        head = file.read(64)
-    is_zip = head.startswith(b"PK\x03\x04")
-    if not is_zip and not head.startswith(b"\x80"):
-        raise _refusal(path, other_kind(head) or f"an unknown format (it begins with {head[:8]!r})")
-    can_map = is_zip and _is_mappable_zip(path)
     try:
+        with open(path, "rb") as file:
+            head = file.read(64)
+        can_map = _checked_zip(path) if head.startswith(_ZIP) else _checked_stream(path, head)
         return _torch_load(path, mmap=can_map)
+    except CheckpointError:
+        raise
+    except ArchiveError as error:
+        why = f"refused, as {error}; what torch.save writes is not so" if isinstance(error, MaskedError) else error
+        raise CheckpointError(f"{path}: {why}") from None
+    except MisleadingError as error:
+        raise CheckpointError(f"{path}: damaged, or made to mislead: {error}; {AGAIN}") from None
     except (pickle.UnpicklingError, AttributeError, TypeError, NotImplementedError) as error:
-        raise _refusal(path, _reason(error)) from None
+        raise CheckpointError(f"{path}: not a checkpoint but {_reason(error)}") from None
     except Exception as error:  # damaged bytes make an unpickler trip over anything
         raise CheckpointError(f"{path}: cut off or damaged ({_reason(error)}); {AGAIN}") from None
+
+
+def _checked_zip(path: Path) -> bool:
+    """Whether the archive can be mapped.
+
+    Raises: ArchiveError, MisleadingError or CheckpointError for one that torch is not to see.
+    """
+    archive = open_archive(path)
+    played = rehearse(BytesIO(archive.pickle))
+    _check([played], path)
+    for storage in played.storages.values():
+        held = archive.sizes.get(storage.key)
+        if held is None:
+            raise MisleadingError(f"storage {storage.key!r} is not in it")
+        if held != storage.size_bytes:
+            raise MisleadingError(
+                f"storage {storage.key!r} has {held:,} bytes, and its tensors claim {storage.size_bytes:,}"
+            )
+    return archive.is_mappable
+
+
+def _checked_stream(path: Path, head: bytes) -> bool:
+    """False, as the older format cannot be mapped.
+
+    Raises: MisleadingError or CheckpointError for one that torch is not to see.
+    """
+    if is_tar(path):
+        _refuse(asked_in_tar(path), path)
+        raise CheckpointError(
+            f"{path}: not a checkpoint but a tar archive (or one of PyTorch's first year); unpack it, or load it there "
+            "and save model.state_dict() with a later PyTorch"
+        )
+    played = rehearse_stream(path)
+    if not head.startswith(_PICKLE):
+        if not played[0].trouble:  # other texts may begin like a pickle of the first protocols
+            _refuse(played[0].asked, path)
+        kind = other_kind(head) or f"an unknown format (it begins with {head[:8]!r})"
+        raise CheckpointError(f"{path}: not a checkpoint but {kind}")
+    _check(played, path)
+    if len(played) == 1:
+        raise CheckpointError(f"{path}: not a checkpoint but a pickle that torch.save did not write; save it with that")
+    return False
+
+
+def _check(played: Sequence[Rehearsal], path: Path) -> None:
+    _refuse(sorted({name for one in played for name in one.asked}), path)
+    if trouble := next((one for one in played if one.trouble), None):
+        if trouble.is_misleading:
+            raise MisleadingError(trouble.trouble)
+        raise CheckpointError(f"{path}: cut off or damaged ({trouble.trouble}); {AGAIN}")
+    claimed = sum(one.tensor_bytes for one in played)
+    held = sum(storage.size_bytes for one in played for storage in one.storages.values())
+    if claimed > 2 * held + _ROOM_BYTES:
+        raise MisleadingError(f"its tensors come to {claimed >> 20:,} MB, and what they share to {held >> 20:,} MB")
+
+
+def _refuse(asked: Sequence[str], path: Path) -> None:
+    if asked:
+        raise UnsafeCheckpointError(
+            f"{path}: refused, and nothing in it was run: it asks Python for {few(asked, 5)}; expected tensors, "
+            "numbers and texts only. Where it was made, save model.state_dict() or a .safetensors file instead"
+        )
 
 
 def _torch_load(path: Path, *, mmap: bool) -> object:
@@ -68,33 +140,6 @@ def _torch_load(path: Path, *, mmap: bool) -> object:
                 if not mmap:
                     raise
             return torch.load(path, map_location="cpu", weights_only=True)
-
-
-def _is_mappable_zip(path: Path) -> bool:
-    """Whether nothing in it is compressed: a map would show the compressed bytes as numbers."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            members = archive.infolist()
-    except Exception as error:  # zipfile too trips over anything in a damaged directory
-        raise CheckpointError(f"{path}: cut off or damaged ({_reason(error)}); {AGAIN}") from None
-    names = {member.filename.rpartition("/")[2] for member in members}
-    if "constants.pkl" in names:
-        raise CheckpointError(
-            f"{path}: not a checkpoint but a TorchScript archive (a compiled program); "
-            "save the original model's state_dict() instead"
-        )
-    if "data.pkl" not in names:
-        raise CheckpointError(f"{path}: not a checkpoint but another zip archive; unpack it first")
-    return all(member.compress_type == zipfile.ZIP_STORED for member in members)
-
-
-def _refusal(path: Path, reason: str) -> CheckpointError:
-    if names := suspicious_globals(path):
-        return UnsafeCheckpointError(
-            f"{path}: refused, and nothing in it was run: it asks Python for {', '.join(names[:5])}; expected tensors, "
-            "numbers and texts only. Where it was made, save model.state_dict() or a .safetensors file instead"
-        )
-    return CheckpointError(f"{path}: not a checkpoint but {reason}")
 
 
 def _reason(error: Exception) -> str:

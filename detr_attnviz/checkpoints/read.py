@@ -5,19 +5,23 @@ Tensors are memory-mapped where the file permits it.
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from torch import Tensor
 
 from detr_attnviz.checkpoints.choice import Weights, choose, only_tensors
 from detr_attnviz.checkpoints.digest import sha256_of as sha256_of  # callers find all reading here
-from detr_attnviz.checkpoints.digest import unreadable
+from detr_attnviz.checkpoints.finite import note_on_broken
 from detr_attnviz.checkpoints.folder import configs_beside, configs_in, weight_files
-from detr_attnviz.checkpoints.pickles import AGAIN, load_pickle
-from detr_attnviz.checkpoints.suspicion import other_kind
+from detr_attnviz.checkpoints.kinds import AGAIN, file_size, other_kind, unreadable
+from detr_attnviz.checkpoints.pickles import load_pickle
 from detr_attnviz.checkpoints.tensors import TensorFileError, load_tensors
 from detr_attnviz.errors import CheckpointError, ChoiceError
+
+MOST_TENSORS = 100_000
+MOST_LIST_BYTES = 1 << 24
+"""Of a safetensors file's header, which names its tensors."""
 
 
 @dataclass(frozen=True)
@@ -68,15 +72,21 @@ def is_safetensors(path: Path) -> bool:
     Raises:
         CheckpointError: missing, empty, or well known to be something else.
     """
+    size = file_size(path)
     try:
-        size = path.stat().st_size
         with open(path, "rb") as file:
             head = file.read(64)
     except OSError as error:
         raise unreadable(path, error) from None
     if size == 0:
         raise CheckpointError(f"{path}: the file is empty; {AGAIN}")
-    if head[8:9] == b"{" and int.from_bytes(head[:8], "little") < 1 << 27:
+    list_bytes = int.from_bytes(head[:8], "little")
+    if head[8:9] == b"{" and (list_bytes < 1 << 27 or path.suffix == ".safetensors"):
+        if list_bytes > MOST_LIST_BYTES:
+            raise CheckpointError(
+                f"{path}: damaged, or made to mislead: its list of tensors would take {list_bytes >> 20:,} MB; no "
+                f"detector's does; {AGAIN}"
+            )
         return True
     if kind := other_kind(head):
         raise CheckpointError(f"{path}: not a checkpoint but {kind}")
@@ -119,6 +129,15 @@ def _refuse_average(path: Path, weights: Weights) -> None:
 
 
 def _checked(checkpoint: Checkpoint) -> Checkpoint:
-    if not checkpoint.tensors:
+    """With a note on weights that are no numbers.
+
+    Raises: CheckpointError when there is no tensor, or more than any detector has.
+    """
+    count = len(checkpoint.tensors)
+    if not count:
         raise CheckpointError(f"{checkpoint.path}: holds no tensors")
-    return checkpoint
+    if count > MOST_TENSORS:
+        raise CheckpointError(
+            f"{checkpoint.path}: holds {count:,} tensors; expected some hundred, at most {MOST_TENSORS:,}"
+        )
+    return replace(checkpoint, notes=(*checkpoint.notes, *note_on_broken(checkpoint.tensors)))
