@@ -1,4 +1,4 @@
-"""The sha256 of a checkpoint, worked out beside whatever else has to be done before it is asked for."""
+"""The sha256 of a checkpoint, worked out beside whatever else has to be done before it is asked for, and once only."""
 
 import contextlib
 import hashlib
@@ -28,12 +28,12 @@ def sha256_of(path: str | Path) -> str:
         CheckpointError: it cannot be read.
     """
     path = Path(path)
-    hashing = _begun.pop(path, None)
-    if hashing is not None and hashing.state == _state_of(path):
-        hashing.join()
-        if hashing.found:
-            return hashing.found
-    return _sha256(path)
+    begin_sha256(path)
+    hashing = _begun[path]
+    hashing.join()
+    if not hashing.found:
+        del _begun[path]
+    return hashing.found or _sha256(path)
 
 
 class _Hashing(threading.Thread):

@@ -21,6 +21,7 @@ from detr_attnviz.checkpoints.archive import ArchiveError, MaskedError, open_arc
 from detr_attnviz.checkpoints.claims import MisleadingError
 from detr_attnviz.checkpoints.kinds import AGAIN, other_kind
 from detr_attnviz.checkpoints.rehearsal import Rehearsal, rehearse
+from detr_attnviz.checkpoints.spelling import spelled
 from detr_attnviz.checkpoints.stream import asked_in_tar, is_tar, rehearse_stream
 from detr_attnviz.errors import CheckpointError, UnsafeCheckpointError, few
 
@@ -52,7 +53,8 @@ def load_pickle(path: Path) -> object:
         with open(path, "rb") as file:
             head = file.read(64)
         can_map = _checked_zip(path) if head.startswith(_ZIP) else _checked_stream(path, head)
-        return _torch_load(path, mmap=can_map)
+        with spelled(path) as name:
+            return _torch_load(name, mmap=can_map)
     except CheckpointError:
         raise
     except ArchiveError as error:

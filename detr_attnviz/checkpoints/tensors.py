@@ -7,6 +7,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from detr_attnviz.checkpoints.spelling import spelled
+
 
 class TensorFileError(ValueError):
     """The library's complaint about a file, in one line; callers say which file and what to do."""
@@ -19,7 +21,7 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         TensorFileError: it is cut off, damaged or cannot be read.
     """
     try:
-        with safe_open(path, framework="pt", device="cpu") as file:
+        with spelled(path) as name, safe_open(name, framework="pt", device="cpu") as file:
             return {key: file.get_tensor(key) for key in file.keys()}, dict(file.metadata() or {})
     except (SafetensorError, OSError, ValueError) as error:
         raise TensorFileError(" ".join(str(error).split())) from error

@@ -1,6 +1,7 @@
 """The hash of a checkpoint, also when it was begun beside other work."""
 
 import hashlib
+import os
 import threading
 from pathlib import Path
 
@@ -24,14 +25,20 @@ def test_sha256_of_a_file_of_several_blocks(file: Path) -> None:
     assert sha256_of(file) == hashlib.sha256(CONTENT).hexdigest()
 
 
-def test_what_was_begun_is_used_once(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_is_hashed_once(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     begin_sha256(file)
     begin_sha256(str(file))
     assert [thread.name for thread in threading.enumerate()].count("checkpoint sha256") <= 1
     digest._begun[file].join()
     monkeypatch.setattr(digest, "_sha256", lambda path: pytest.fail("hashed again"))
-    assert sha256_of(str(file)) == hashlib.sha256(CONTENT).hexdigest()
-    assert file not in digest._begun
+    assert sha256_of(str(file)) == sha256_of(file) == hashlib.sha256(CONTENT).hexdigest()
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "x.pth")
+    begin_sha256(tmp_path / "x.pth")
+    with pytest.raises(CheckpointError, match="is a pipe or a device, not a file"):
+        sha256_of(tmp_path / "x.pth")
 
 
 def test_file_that_changed_since_is_hashed_again(file: Path) -> None:

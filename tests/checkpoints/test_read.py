@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save as save_tensors
 from safetensors.torch import save_file
 from torch import nn
 
@@ -281,6 +282,50 @@ def test_missing_file(tmp_path: Path) -> None:
         read(tmp_path / "none.pth")
     with pytest.raises(CheckpointError, match="no such file"):
         sha256_of(tmp_path / "none.pth")
+
+
+@pytest.mark.parametrize("name", [b"\xff\xfe.pth", "ü\n\x1b[31m".encode(), b"x" * 250 + b".pth", b"-c.pth", b" .pth. "])
+@pytest.mark.parametrize("form", ["zip", "legacy", "safetensors"])
+def test_file_of_any_name(tmp_path: Path, name: bytes, form: str) -> None:
+    path = Path(os.fsdecode(os.path.join(os.fsencode(tmp_path), name)))
+    if form == "safetensors":
+        path.write_bytes(save_tensors(STATE))
+    else:
+        with path.open("wb") as file:
+            torch.save(STATE, file, _use_new_zipfile_serialization=form == "zip")
+    assert_state(read(path).tensors)
+    assert len(sha256_of(path)) == 64
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="makes a pipe with a name, as POSIX systems can")
+def test_pipes_and_devices_are_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "x.pth")
+    for path in (tmp_path / "x.pth", Path("/dev/zero")):
+        with pytest.raises(CheckpointError, match=r"is a pipe or a device, not a file; give the path"):
+            read(path)
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "folder" / "model.safetensors")
+    with pytest.raises(CheckpointError, match="a folder without weights"):
+        read(tmp_path / "folder")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="gives up rights in a fork, as POSIX systems can")
+def test_file_that_may_not_be_read(tmp_path: Path) -> None:
+    torch.save(STATE, tmp_path / "x.pth")
+    (tmp_path / "x.pth").chmod(0)
+    tmp_path.chmod(0o755)
+    process = os.fork()
+    if not process:
+        os.chdir(tmp_path)
+        if os.geteuid() == 0:
+            os.setuid(65534)
+        try:
+            read("x.pth")
+        except CheckpointError as error:
+            os._exit(0 if "cannot be read (Permission denied)" in str(error) else 1)
+        finally:
+            os._exit(2)
+    assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 0
 
 
 def test_torchscript_archive(tmp_path: Path) -> None:
