@@ -11,6 +11,9 @@
     ├── OutputError              a result that cannot be written
     └── MissingExtraError        an optional package that is not installed
 
+    UserWarning
+    └── BrokenWeightsWarning     a checkpoint whose weights hold NaN or infinity
+
 A message says what was wrong, what was found, what was expected and what to do next, in one line.
 """
 
@@ -91,3 +94,7 @@ class MissingExtraError(AttnVizError):
 
     def __init__(self, what: str, extra: str) -> None:
         super().__init__(f'{what} needs an optional package: pip install "detr-attnviz[{extra}]"')
+
+
+class BrokenWeightsWarning(UserWarning):
+    """A checkpoint was read whose weights hold NaN or infinity; it names them."""

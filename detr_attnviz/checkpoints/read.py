@@ -4,6 +4,7 @@ Tensors are memory-mapped where the file permits it.
 """
 
 import json
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,7 +18,7 @@ from detr_attnviz.checkpoints.folder import configs_beside, configs_in, weight_f
 from detr_attnviz.checkpoints.kinds import AGAIN, file_size, other_kind, unreadable
 from detr_attnviz.checkpoints.pickles import load_pickle
 from detr_attnviz.checkpoints.tensors import TensorFileError, load_tensors
-from detr_attnviz.errors import CheckpointError, ChoiceError
+from detr_attnviz.errors import BrokenWeightsWarning, CheckpointError, ChoiceError
 
 MOST_TENSORS = 100_000
 MOST_LIST_BYTES = 1 << 24
@@ -46,6 +47,7 @@ def read(path: str | Path, *, weights: Weights = "auto") -> Checkpoint:
     """Read a checkpoint file or folder; ``weights`` chooses between plain ("model") and averaged ("ema") ones.
 
     "auto" takes the plain ones where there are both, but the averaged ones of RT-DETR and D-FINE, as their authors do.
+    Weights that hold NaN or infinity are named in a ``BrokenWeightsWarning`` and in ``notes``.
 
     Raises:
         UnsafeCheckpointError: it asks for Python objects beyond plain weights, or for files outside its folder.
@@ -140,4 +142,7 @@ def _checked(checkpoint: Checkpoint) -> Checkpoint:
         raise CheckpointError(
             f"{checkpoint.path}: holds {count:,} tensors; expected some hundred, at most {MOST_TENSORS:,}"
         )
-    return replace(checkpoint, notes=(*checkpoint.notes, *note_on_broken(checkpoint.tensors)))
+    broken = note_on_broken(checkpoint.tensors)
+    for note in broken:
+        warnings.warn(f"{checkpoint.path}: {note}", BrokenWeightsWarning, stacklevel=3)
+    return replace(checkpoint, notes=(*checkpoint.notes, *broken))

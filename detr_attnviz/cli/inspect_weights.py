@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from detr_attnviz.cli.messages import say
+from detr_attnviz.cli.messages import said_as_notes, say
 from detr_attnviz.cli.startup import swift_imports
 
 if TYPE_CHECKING:
@@ -59,7 +59,8 @@ def inspect_weights(
 
     if export is not None:
         writer_for(export)
-    found = inspect(ckpt, module=module, layer=layer, nheads=nheads)
+    with said_as_notes():
+        found = inspect(ckpt, module=module, layer=layer, nheads=nheads)
     if as_json:
         weights_report.print_data(found)
     else:

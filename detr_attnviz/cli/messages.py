@@ -1,6 +1,11 @@
 """Notes and errors on stderr, one line each."""
 
 import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from detr_attnviz.errors import BrokenWeightsWarning
 
 
 def say(note: str) -> None:
@@ -11,3 +16,11 @@ def say(note: str) -> None:
 def one_line(text: str) -> str:
     """``text`` on one line, with control characters (file names may hold them) written as escapes."""
     return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
+
+
+@contextmanager
+def said_as_notes() -> Iterator[None]:
+    """While a checkpoint is read, whose notes are said afterwards: what warns a Python user is among them."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", BrokenWeightsWarning)
+        yield

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from detr_attnviz.cli.messages import say
+from detr_attnviz.cli.messages import said_as_notes, say
 from detr_attnviz.cli.parsing import parse_layer, parse_point
 from detr_attnviz.methods.catalogue import LAST, MEAN, METHODS, RAW, checked_facts
 
@@ -137,7 +137,7 @@ class ModelOptions:
         from detr_attnviz.detector import load
         from detr_attnviz.process import give_back_free_memory
 
-        with download_progress() as progress:
+        with download_progress() as progress, said_as_notes():
             detector = load(
                 self.checkpoint,
                 weights=self.weights,

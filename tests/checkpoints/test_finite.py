@@ -7,9 +7,13 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import save_file
+from typer.testing import CliRunner
 
+import detr_attnviz as av
 from detr_attnviz.checkpoints.finite import note_on_broken
 from detr_attnviz.checkpoints.read import read
+from detr_attnviz.cli.app import app
+from detr_attnviz.errors import BrokenWeightsWarning
 from tests.checkpoints.states import hugging_face_state, official_state
 
 BROKEN = "transformer.decoder.layers.1.multihead_attn.in_proj_weight"
@@ -53,8 +57,24 @@ def test_every_kind_of_file_says_so(tmp_path: Path) -> None:
     save_file(hugging_face_state(state), folder / "model.safetensors")
     (folder / "config.json").write_text(json.dumps({"model_type": "detr"}))
     for path in (tmp_path / "x.pth", tmp_path / "x.safetensors"):
-        assert f"{BROKEN}: 2 of 3,072" in read(path).notes[-1]
-    assert "q_proj.weight: 2 of 1,024" in read(folder).notes[-1]
+        with pytest.warns(BrokenWeightsWarning, match=f"{path.name}: 1 tensor holds NaN"):
+            assert f"{BROKEN}: 2 of 3,072" in read(path).notes[-1]
+    with pytest.warns(BrokenWeightsWarning, match="1 tensor holds NaN"):
+        assert "q_proj.weight: 2 of 1,024" in read(folder).notes[-1]
+
+
+def test_a_python_user_is_warned_and_the_command_says_it_once(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    state = official_state()
+    state[BROKEN][7, :2] = torch.nan
+    torch.save({"model": state}, tmp_path / "x.pth")
+    with pytest.warns(BrokenWeightsWarning, match=BROKEN):
+        detector = av.load(tmp_path / "x.pth", nheads=4, dilation=False)
+    assert BROKEN in detector.notes[0]
+    assert BROKEN in detector.provenance["assumed"]
+    CliRunner().invoke(app, ["inspect-weights", str(tmp_path / "x.pth"), "--nheads", "4"])
+    assert capfd.readouterr().err.count("1 tensor holds NaN") == 1
 
 
 def test_weights_that_are_not_taken_do_not_count(tmp_path: Path) -> None:
