@@ -1,6 +1,13 @@
-"""Notes and errors on stderr, one line each."""
+"""Notes and errors on stderr, one line each, and names that any terminal can show."""
 
 import sys
+from io import TextIOWrapper
+
+
+def survive_any_name() -> None:
+    """What stdout's encoding has no letters for is written as escapes, as Python has it for stderr."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def say(note: str) -> None:
