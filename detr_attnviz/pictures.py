@@ -124,10 +124,7 @@ def _too_large(told: str) -> str:
     if found is None:
         return f"too large: {told.rstrip('.')}; give a smaller copy of it"
     size, limit = (int(number) / 1e6 for number in found.groups())
-    return (
-        f"too large, with {size:.4g} megapixels, where {limit:.4g} are the limit: a small file can claim any size and "
-        f"fill the memory; {_allowing(size)}"
-    )
+    return f"too large, with {size:.4g} megapixels, where {limit:.4g} are the limit; {_allowing(size)}"
 
 
 def _allowing(megapixels: float) -> str:
