@@ -239,7 +239,7 @@ def names() -> Iterator[str]:
         "return\r\ttab.png",
         "emoji 🦓👩‍🚀.png",
         "dots..and...more..png",
-        "..png.png",
+        "a...png",
         "-leading-dash.png",
         "@at.png",
         "#hash.png",

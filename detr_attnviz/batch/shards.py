@@ -2,6 +2,7 @@
 
 A shard notes its lines in a file of its own below the hidden folder ``.attnviz``, such as ``2-of-4.jsonl``. Who comes
 in first moves the notes of all who are no longer at work into ``manifest.jsonl``, oldest first: what it notes itself
+import os
 from then on is newer, whatever pictures its share holds. The last that leaves does the same and puts the manifest in
 order. Where the file system has no locks nobody knows who is at work: there notes stay until a run without shards.
 """
@@ -95,7 +96,7 @@ def _settle(folder: OutputFolder) -> None:
 
 def _leave(out: Path) -> None:
     """Moves all notes into the manifest and puts it in order, unless others are still at work."""
-    if not (out / MANIFEST).exists() and not any((out / WORK).glob(_ANY_NOTES)):
+    if not os.path.exists(out / MANIFEST) and not any((out / WORK).glob(_ANY_NOTES)):
         return
     with gate(out):
         if not at_work(out):

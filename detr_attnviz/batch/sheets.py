@@ -136,7 +136,7 @@ class _Target:
 
     def __init__(self, output: Path | None, is_single: bool) -> None:
         folder = Path() if output is None else output
-        is_file = not folder.is_dir() and bool(folder.suffix)
+        is_file = not os.path.isdir(folder) and bool(folder.suffix)
         if is_file and not is_single:
             raise ChoiceError(f"{folder} is one file, but there are several pictures: give a folder")
         if is_file and folder.suffix.lower() not in suffixes():
@@ -159,7 +159,7 @@ class _Target:
             raise OutputError(f"cannot make the folder {folder}: {reason_of(error)}") from error
         if self.file is None:
             return _free_name(folder, picture, explanation, style, mark)
-        if self.file.exists() and os.path.samefile(self.file, picture.path):
+        if os.path.exists(self.file) and os.path.samefile(self.file, picture.path):
             raise ChoiceError(f"{self.file} is the picture itself, which is never overwritten: give another name")
         return self.file
 

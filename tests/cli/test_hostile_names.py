@@ -1,4 +1,4 @@
-"""The commands among files whose names trip programs up: shown as they are, on one line, and written under safe names."""
+"""The commands among files whose names trip programs up: shown on one line, written under safe names."""
 
 import json
 import os
@@ -11,11 +11,12 @@ from PIL import Image
 
 from tests import gallery
 from tests.cli.conftest import Attnviz
-from tests.cli.test_hostile_pictures import SMALL, TAKERS, in_a_process
+from tests.cli.test_hostile_pictures import SMALL, TAKERS, in_python
 from tests.gallery import colours, encoded
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse such names themselves")
 ASCII = {"LC_ALL": "C", "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+AS_BYTES = r"zebra \udcf0\udc9f\udca6\udc93 \udcff\n.png"
 CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
@@ -92,7 +93,7 @@ def test_a_single_picture_of_any_name_has_results_named_after_it(
     assert not written or any(name.startswith("new%0Aline.") for name in written)
 
 
-@pytest.mark.parametrize("output", ["new\nline.png", "no-utf8-\udcff.png", "\x1b[31mred.png", "ü" * 125 + "z.png"])
+@pytest.mark.parametrize("output", ["new\nline.png", "no-utf8-\udcff.png", "\x1b[31mred.png", "ü" * 124 + "z.png"])
 def test_an_output_of_any_name(attnviz: Attnviz, tiny_checkpoint: Path, output: str) -> None:
     Path("street.png").write_bytes(encoded(colours(), "PNG"))
     done = attnviz("render", "street.png", "-c", tiny_checkpoint, *SMALL, "--query", 1, "-o", output)
@@ -113,6 +114,7 @@ def test_an_output_whose_name_is_too_long(attnviz: Attnviz, tiny_checkpoint: Pat
 
 def test_a_path_with_dots_in_it_leads_to_the_same_picture(attnviz: Attnviz, tiny_checkpoint: Path) -> None:
     fill(Path("photos"))
+    Path("photos/..png.png").write_bytes(encoded(colours(), "PNG"))  # hidden, but given outright
     Path("other").mkdir()
     given = ("other/../photos/dots..and...more..png", "photos/..png.png", "photos/../photos/..png.png")
     done = attnviz("batch", *given, "-c", tiny_checkpoint, *SMALL, "--query", 1, "-o", "maps", "--json")
@@ -125,22 +127,35 @@ def test_a_path_with_dots_in_it_leads_to_the_same_picture(attnviz: Attnviz, tiny
     assert (done.code, Path("..png.decoder.1.cross.overlay.png").is_file()) == (0, True)
 
 
-@pytest.mark.parametrize("command", TAKERS)
+SEVERAL = """
+import json, sys
+from detr_attnviz.cli.app import main
+for args in json.loads(sys.argv[1]):
+    sys.argv = ["attnviz", *args]
+    try:
+        main()
+    except SystemExit as end:
+        assert not end.code, args
+    print(chr(12), flush=True)
+"""
+
+
+@pytest.mark.parametrize("environment", [ASCII, {"PYTHONIOENCODING": "ascii"}])
 def test_a_terminal_that_knows_ascii_only(
-    tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
+    tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, environment: dict[str, str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    name = "zebra 🦓 \udcff\n.png"
-    Path(name).write_bytes(encoded(colours(), "PNG"))
-    args = (*command.split(), name, "-c", tiny_checkpoint, *SMALL, *TAKERS[command])
-    for environment in ({"PYTHONIOENCODING": "ascii"}, ASCII):
-        done = in_a_process(*args, **environment)
-        assert (done.returncode, "Traceback" in done.stderr) == (0, False), done.stderr
-        assert (done.stdout + done.stderr).isascii()
-        assert not CONTROL.search(done.stdout + done.stderr)
-    done = in_a_process(*args, "--json", **ASCII)
-    assert done.returncode == 0, done.stderr
-    json.loads(done.stdout)
+    Path("zebra 🦓 \udcff\n.png").write_bytes(encoded(colours(), "PNG"))
+    each = [[*command.split(), "@list", "-c", "tiny.pth", *SMALL, *more] for command, more in TAKERS.items()]
+    taken = json.dumps([[*map(str, args), *end] for args in each for end in ((), ("--json",))])
+    taken = taken.replace("@list", r"zebra \ud83e\udd93 \udcff\n.png" if environment is not ASCII else AS_BYTES)
+    done = in_python(SEVERAL, taken, **environment)
+    assert (done.returncode, "Traceback" in done.stderr) == (0, False), done.stderr
+    assert (done.stdout + done.stderr).isascii()
+    outputs = done.stdout.split("\f\n")[:-1]
+    assert len(outputs) == 2 * len(TAKERS)
+    assert not any(CONTROL.search(output) for output in (*outputs, done.stderr))
+    assert all(json.loads(output) for output in outputs[1::2])
 
 
 def test_a_name_that_is_no_text_stands_in_the_sheet_as_escapes(attnviz: Attnviz, tiny_checkpoint: Path) -> None:

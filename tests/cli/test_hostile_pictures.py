@@ -31,7 +31,15 @@ TAKERS: dict[str, tuple[object, ...]] = {
 
 def in_a_process(*args: object, before: tuple[str, ...] = (), **environment: str) -> "subprocess.CompletedProcess[str]":
     """A command as a shell runs it, so that what libraries print shows, too."""
-    command = [*before, sys.executable, "-m", "detr_attnviz", *map(str, args)]
+    return _run([*before, sys.executable, "-m", "detr_attnviz", *map(str, args)], environment)
+
+
+def in_python(script: str, *args: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+    """A script in a process of its own."""
+    return _run([sys.executable, "-c", script, *args], environment)
+
+
+def _run(command: list[str], environment: dict[str, str]) -> "subprocess.CompletedProcess[str]":
     variables = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1", **environment}
     return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, env=variables)
 
