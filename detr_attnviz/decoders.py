@@ -53,9 +53,9 @@ def most_bytes() -> int | None:
     return None if most is None else most * _MOST_BYTES_A_PIXEL
 
 
-def limit_megapixels(most: int) -> None:
+def limit_pixels(most: int | None) -> None:
     """Sets Pillow's limit, so that pictures of more are refused; for whoever owns the process."""
-    Image.MAX_IMAGE_PIXELS = most * 500_000
+    Image.MAX_IMAGE_PIXELS = None if most is None else most // 2
 
 
 def silence_decoders() -> None:

@@ -2,11 +2,11 @@
 
 A shard notes its lines in a file of its own below the hidden folder ``.attnviz``, such as ``2-of-4.jsonl``. Who comes
 in first moves the notes of all who are no longer at work into ``manifest.jsonl``, oldest first: what it notes itself
-import os
 from then on is newer, whatever pictures its share holds. The last that leaves does the same and puts the manifest in
 order. Where the file system has no locks nobody knows who is at work: there notes stay until a run without shards.
 """
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass

@@ -143,11 +143,11 @@ class ModelOptions:
 
     def __post_init__(self) -> None:
         """Pictures are read up to this size, and without a word of their decoders: the process is the command's own."""
-        from detr_attnviz.decoders import limit_megapixels, silence_decoders
+        from detr_attnviz.decoders import limit_pixels, silence_decoders
 
         silence_decoders()
         if self.max_megapixels is not None:
-            limit_megapixels(self.max_megapixels)
+            limit_pixels(self.max_megapixels * 1_000_000)
 
     def open(self, classes: Path | None = None) -> "Detector":
         """The detector, with everything worth knowing about it said on stderr."""
