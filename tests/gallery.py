@@ -8,11 +8,9 @@ from io import BytesIO
 from typing import Any
 
 import numpy as np
-from PIL import Image, features
+from PIL import Image
 
 ORIENTATION = 0x0112
-KINDS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "JPEG2000", *(["AVIF"] if features.check("avif") else []))
-"""Every kind that is read, as far as this Pillow has it, by Pillow's name."""
 ENDINGS = {
     "JPEG": "jpg",
     "PNG": "png",
@@ -24,6 +22,9 @@ ENDINGS = {
     "JPEG2000": "jp2",
     "AVIF": "avif",
 }
+Image.init()
+KINDS = tuple(kind for kind in ENDINGS if kind in Image.SAVE)
+"""Every kind that is read, as far as this Pillow has it, by Pillow's name."""
 POSTSCRIPT = b"""%!PS-Adobe-3.0 EPSF-3.0
 %%BoundingBox: 0 0 40 30
 %%EndComments
@@ -182,7 +183,9 @@ def giants(side_px: int = 60_000) -> dict[str, bytes]:
     frame = b"VP8L" + struct.pack("<I", 6) + b"\x2f" + struct.pack("<I", 16_382 | 16_382 << 14) + b"\0"
     return {
         "giant.png": png(side_px, side_px),
-        "giant.jpg": bytes.fromhex("ffd8ffc0000b08") + struct.pack(">HH", side_px, side_px) + bytes.fromhex("01011100"),
+        "giant.jpg": bytes.fromhex("ffd8ffc0000b08")
+        + struct.pack(">HH", side_px, side_px)
+        + bytes.fromhex("01011100ffda0008010100003f00"),
         "giant.tif": b"II*\0\x08\0\0\0" + struct.pack("<H", len(tags)) + fields + bytes(4),
         "giant.bmp": bmp(side_px, side_px),
         "giant.gif": b"GIF89a" + struct.pack("<HH", 65_535, 65_535) + b"\0\0\0,"
