@@ -108,14 +108,14 @@ def _as_image_error(name: str, otherwise: str) -> Iterator[None]:
         if isinstance(error, OSError) and error.errno:
             words = f"cannot be read: {reason_of(error)}; see to it that it can be opened, or leave it out"
         else:
-            words = otherwise.format(str(error) or type(error).__name__)
+            words = otherwise.format(" ".join(str(error).split()) or type(error).__name__)
         raise ImageError(f"{name}{words}") from None
 
 
 def _name_of(image: Image.Image) -> str:
     """The file that a picture was opened from, as the beginning of a message."""
     name = getattr(image, "filename", "")
-    return f"{os.fsdecode(name)}: " if name else ""
+    return f"{os.fsdecode(name)}: " if name and isinstance(name, (str, bytes, os.PathLike)) else ""
 
 
 def _too_large(told: str) -> str:

@@ -289,7 +289,7 @@ def test_a_picture_that_the_caller_has_closed(tmp_path: Path) -> None:
 
 def test_a_decoders_surprise_is_an_image_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def surprised(image: Image.Image) -> Image.Image:
-        raise RuntimeError("nobody foresaw this")  # as AVIF's does of some damage
+        raise RuntimeError("nobody\nforesaw this")  # as AVIF's does of some damage
 
     monkeypatch.setattr(pictures, "as_upright_rgb", surprised)
     message = refusal(put(tmp_path, "x.png", encoded(colours(), "PNG")))
