@@ -75,6 +75,24 @@ def locked(path: Path, *, wait: bool) -> Iterator[bool]:
         os.close(file)
 
 
+def no_file_at(path: str | os.PathLike[str]) -> str | None:
+    """Why there is no regular file to read at ``path``, None if there is one.
+
+    What is no file is never opened: a pipe would keep its reader waiting, and a device might have no end.
+    """
+    try:
+        mode = os.stat(path).st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return "does not exist"
+    except (OSError, ValueError) as error:
+        return f"cannot be looked at ({getattr(error, 'strerror', None) or error})"
+    if stat.S_ISDIR(mode):
+        return "is a folder"
+    if stat.S_ISFIFO(mode):
+        return "is a pipe, not a file"
+    return None if stat.S_ISREG(mode) else "is a device or socket, not a file"
+
+
 def reason_of(error: OSError) -> str:
     """The operating system's words; plainer ones where a file is in a folder's place."""
     if isinstance(error, (FileExistsError, NotADirectoryError)):

@@ -9,14 +9,15 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "detr_attnviz"
 NAME = PACKAGE.name
 
-VOCABULARY = {"errors", "grid", "detections", "sites", "explanation", "pictures", "files", "plain"}
+VOCABULARY = {"errors", "grid", "detections", "sites", "explanation", "pictures", "decoders", "files", "plain"}
 PICTURE = {"errors", "grid", "detections", "explanation"}
 LAW: dict[str, set[str]] = {
     "errors": set(),
     "grid": {"errors"},
     "detections": {"errors"},
     "sites": {"errors"},
-    "pictures": {"errors"},
+    "pictures": {"errors", "decoders", "files"},
+    "decoders": set(),
     "files": {"errors"},
     "plain": set(),
     "process": set(),
@@ -40,6 +41,7 @@ LAW: dict[str, set[str]] = {
         "files",
         "plain",
         "pictures",
+        "decoders",
         "trace",
         "process",
         "detector",
@@ -85,6 +87,7 @@ HOMES = {
         "batch",
         "evaluation",
         "pictures",
+        "decoders",
         "trace",
         "detector",
         "families",

@@ -165,3 +165,9 @@ def test_bomb_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 def test_picture_without_pixels() -> None:
     with pytest.raises(ImageError, match="no pixels.*; give one of at least 1×1"):
         as_upright_rgb(Image.new("RGB", (0, 5)))
+
+
+def test_more_rows_than_are_scaled_at_a_time(tmp_path: Path) -> None:
+    levels = (np.arange(600 * 2, dtype=np.uint16).reshape(600, 2) % 256) * 257
+    Image.fromarray(levels).save(tmp_path / "x.png")
+    assert np.array_equal(np.array(read_picture(tmp_path / "x.png"))[..., 0], levels // 257)

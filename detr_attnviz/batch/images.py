@@ -16,14 +16,16 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import lru_cache
-from itertools import chain
+from itertools import chain, count
 from pathlib import Path
 
 from detr_attnviz.batch.names import location_of
 from detr_attnviz.errors import ChoiceError
+from detr_attnviz.files import no_file_at
 from detr_attnviz.pictures import SUFFIXES
 
 _MAGIC = frozenset("*?[")
+_LONGEST_LINE_BYTES = 100_000  # longer than any path of any system
 _Found = Iterator[tuple[str, str]]  # (path, why it cannot be read)
 
 
@@ -187,6 +189,8 @@ def _matches(parts: Sequence[str], pattern: Sequence[str]) -> bool:
 
 def _list_source(given: str) -> _Source:
     folder = os.path.dirname(given)
+    if what := no_file_at(given):
+        raise ChoiceError(f"@{given}: the list cannot be read: it {what}; give a text file with one picture a line")
     try:
         with open(given, "rb") as file:
             start = file.read(2)
@@ -196,14 +200,28 @@ def _list_source(given: str) -> _Source:
         raise ChoiceError(f"@{given}: the list is UTF-16; save it as UTF-8, one picture a line")
 
     def paths() -> Iterator[str]:
-        with open(given, "rb") as file:
-            for line in file:
-                name = os.fsdecode(line.removeprefix(b"\xef\xbb\xbf").rstrip(b"\r\n"))
-                if name and not name.startswith("#"):
-                    yield os.path.join(folder, name)
+        for line in _lines(given):
+            name = os.fsdecode(line.removeprefix(b"\xef\xbb\xbf").rstrip(b"\r\n"))
+            if name and not name.startswith("#"):
+                yield os.path.join(folder, name)
 
     base = _shared_folder(os.path.dirname(_absolute(path)) for path in paths())
     return _Source(base, lambda forbidden: ((path, "") for path in paths()), may_repeat=True)
+
+
+def _lines(given: str) -> Iterator[bytes]:
+    """The lines of a list; one without an end (a list of another form, a device) is not read to it."""
+    with open(given, "rb") as file:
+        for number in count(1):
+            line = file.readline(_LONGEST_LINE_BYTES + 1)
+            if len(line) > _LONGEST_LINE_BYTES:
+                raise ChoiceError(
+                    f"@{given}: line {number} of the list has more than {_LONGEST_LINE_BYTES} bytes, which is no path; "
+                    "give a text file with one picture a line"
+                )
+            if not line:
+                return
+            yield line
 
 
 def _shared_folder(folders: Iterable[str]) -> str:

@@ -49,6 +49,11 @@ def safe_part(part: str) -> str:
     return f"{_cut(text, _LONGEST_PART_BYTES - 13)}~{digest}"
 
 
+def short_stem(stem: str) -> str:
+    """A picture's stem as the beginning of a file name that is not too long with what follows."""
+    return _cut(safe_part(stem), _LONGEST_STEM_BYTES)
+
+
 def slug(name: str) -> str:
     """A class name as a piece of a file name: letters, digits and ``-``, at most 60 bytes, perhaps empty."""
     letters = (letter if _is_word_letter(letter) else " " for letter in unicodedata.normalize("NFC", name))
@@ -95,7 +100,7 @@ def sheet_file(
     way = "" if method == RAW else f".{method}"
     joined = "" if head in ("", MEAN) else f".head{head}" if head.isdecimal() else f".{head}"
     again = f"-{number}" if number > 1 else ""
-    return f"{_cut(safe_part(stem), _LONGEST_STEM_BYTES)}.{site}{part}{way}{joined}.{style}{again}.png"
+    return f"{short_stem(stem)}.{site}{part}{way}{joined}.{style}{again}.png"
 
 
 def is_map_file(name: str) -> bool:

@@ -27,6 +27,7 @@ from detr_attnviz.batch.pipeline import Pipeline, fitting_workers
 from detr_attnviz.batch.plan import BatchSettings
 from detr_attnviz.batch.ray_cluster import cluster
 from detr_attnviz.batch.work import Job, Made, Work
+from detr_attnviz.decoders import limit_pixels, most_pixels, silence_decoders
 from detr_attnviz.detector import Detector, load
 from detr_attnviz.errors import AttnVizError, CheckpointError, ChoiceError, MissingExtraError
 
@@ -48,6 +49,7 @@ class Recipe:
     class_names: tuple[str, ...]
     device: str
     threads: int
+    most_pixels: int | None
 
     @classmethod
     def of(cls, detector: Detector) -> "Recipe":
@@ -63,10 +65,12 @@ class Recipe:
             )
         _ = origin.sha256  # read once, here, and sent along
         path, device = os.path.abspath(origin.path), detector.device.type
-        return cls(path, origin, detector.class_names, device, torch.get_num_threads())
+        return cls(path, origin, detector.class_names, device, torch.get_num_threads(), most_pixels())
 
     def __call__(self) -> Detector:
         torch.set_num_threads(self.threads)
+        silence_decoders()
+        limit_pixels(self.most_pixels)
         origin = self.origin
         try:
             detector = load(

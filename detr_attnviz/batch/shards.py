@@ -6,6 +6,7 @@ from then on is newer, whatever pictures its share holds. The last that leaves d
 order. Where the file system has no locks nobody knows who is at work: there notes stay until a run without shards.
 """
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -95,7 +96,7 @@ def _settle(folder: OutputFolder) -> None:
 
 def _leave(out: Path) -> None:
     """Moves all notes into the manifest and puts it in order, unless others are still at work."""
-    if not (out / MANIFEST).exists() and not any((out / WORK).glob(_ANY_NOTES)):
+    if not os.path.exists(out / MANIFEST) and not any((out / WORK).glob(_ANY_NOTES)):
         return
     with gate(out):
         if not at_work(out):

@@ -7,8 +7,6 @@ from itertools import chain, count, islice
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
 from detr_attnviz.batch.answers import answer
 from detr_attnviz.batch.arrays import write_arrays
 from detr_attnviz.batch.faults import OF_A_PICTURE, of_this_picture
@@ -24,6 +22,7 @@ from detr_attnviz.errors import ChoiceError, OutputError
 from detr_attnviz.explanation import Explanation
 from detr_attnviz.files import reason_of
 from detr_attnviz.methods.request import Request
+from detr_attnviz.pictures import text_inside
 
 
 @dataclass(frozen=True)
@@ -137,7 +136,7 @@ class _Target:
 
     def __init__(self, output: Path | None, is_single: bool) -> None:
         folder = Path() if output is None else output
-        is_file = not folder.is_dir() and bool(folder.suffix)
+        is_file = not os.path.isdir(folder) and bool(folder.suffix)
         if is_file and not is_single:
             raise ChoiceError(f"{folder} is one file, but there are several pictures: give a folder")
         if is_file and folder.suffix.lower() not in suffixes():
@@ -160,7 +159,7 @@ class _Target:
             raise OutputError(f"cannot make the folder {folder}: {reason_of(error)}") from error
         if self.file is None:
             return _free_name(folder, picture, explanation, style, mark)
-        if self.file.exists() and os.path.samefile(self.file, picture.path):
+        if os.path.exists(self.file) and os.path.samefile(self.file, picture.path):
             raise ChoiceError(f"{self.file} is the picture itself, which is never overwritten: give another name")
         return self.file
 
@@ -184,14 +183,15 @@ def _free_name(folder: Path, picture: Picture, explanation: Explanation, style: 
 
 def _is_same_sheet(path: Path, picture: Picture, mark: str) -> bool:
     """Whether an earlier command drew this very sheet: then it is drawn over."""
-    try:
-        with Image.open(path) as sheet:
-            text = dict(sheet.info)
-    except (OSError, ValueError, SyntaxError):
-        return False
+    text = text_inside(path)
     source = text.get("picture")
     return (
         text.get("settings_hash") == mark
         and isinstance(source, str)
-        and os.path.abspath(source) == os.path.abspath(picture.path)
+        and os.path.abspath(source) == os.path.abspath(_written(picture.path))
     )
+
+
+def _written(path: Path) -> str:
+    """The path as a picture file's text holds it: bytes of a name that is no text as escapes."""
+    return str(path).encode("utf-8", "backslashreplace").decode("utf-8")

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from detr_attnviz.errors import ChoiceError
+from detr_attnviz.files import no_file_at
 
 
 def read_class_names(source: "str | Path | Sequence[str] | Mapping[int, str]") -> tuple[str, ...]:
@@ -21,6 +22,8 @@ def read_class_names(source: "str | Path | Sequence[str] | Mapping[int, str]") -
     if not isinstance(source, (str, Path)):
         return tuple(str(name) for name in source)
     path = Path(source)
+    if what := no_file_at(path):
+        raise ChoiceError(f"{path}: class names cannot be read: it {what}; give a text file with one name a line")
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
@@ -44,7 +47,7 @@ def _from_json(text: str, path: Path) -> tuple[str, ...]:
         if isinstance(data, list) and all(isinstance(entry, str) for entry in data):
             return tuple(data)
         return _by_id(_ids(data), str(path))
-    except (KeyError, TypeError, ValueError, AttributeError):
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
         raise ChoiceError(f"{path}: no class names found; {expected}") from None
 
 

@@ -63,7 +63,7 @@ def print_report(report: "BatchReport", output: Path, threshold: float) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    console = Console(soft_wrap=True, highlight=False)
+    console = Console(soft_wrap=True, highlight=False, emoji=False)
     made = report.pictures - report.skipped
     rate = f", {made / report.seconds:.1f} images/s" if made and report.seconds else ""
     where = escape(one_line(str(output)))

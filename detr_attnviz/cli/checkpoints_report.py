@@ -27,7 +27,7 @@ def print_table(entries: Iterable[Known]) -> None:
         ap = "–" if row["box_ap"] is None else f"{row['box_ap']:.1f}"
         here = "yes" if row["on_disk"] else "no"
         table.add_row(row["name"], row["backbone"] or "–", ap, here, row["note"], style="" if row["on_disk"] else "dim")
-    console = Console(highlight=False)
+    console = Console(highlight=False, emoji=False)
     console.print(table)
     say(f"kept in {cache_folder()}; fetch one with: attnviz checkpoints download NAME")
 

@@ -81,7 +81,7 @@ def print_report(evaluation: "Evaluation", summary: "Summary", files: Sequence[P
 
     from detr_attnviz.evaluation.tables import counted, tables
 
-    console = Console(soft_wrap=True, highlight=False)
+    console = Console(soft_wrap=True, highlight=False, emoji=False)
     where = f"{counted(summary.queries, 'query', 'queries')} in {counted(summary.pictures, 'picture')}"
     resumed = f", {evaluation.resumed} evaluated before" if evaluation.resumed else ""
     console.print(
@@ -119,7 +119,7 @@ def _print_table(console: "Console", table: "Table") -> None:
         cells = [f"[bold]*{escape(cell.text)}[/]" if cell.is_marked else escape(cell.text) for cell in row.cells]
         shown.add_row(escape(row.name), *cells, style="dim" if row.is_control else None)
     needed = console.measure(shown, options=console.options.update(max_width=_WIDEST)).maximum
-    Console(width=max(console.width, needed), highlight=False).print(shown)
+    Console(width=max(console.width, needed), highlight=False, emoji=False).print(shown)
 
 
 def _print_failures(console: "Console", evaluation: "Evaluation") -> None:

@@ -9,7 +9,7 @@ import typer
 from detr_attnviz.cli import options as opt
 from detr_attnviz.cli.grouped import grouped
 from detr_attnviz.cli.json_output import print_json
-from detr_attnviz.cli.messages import say
+from detr_attnviz.cli.messages import one_line, say
 from detr_attnviz.cli.parsing import parse_layer, parse_names
 from detr_attnviz.cli.startup import foresee, swift_imports
 from detr_attnviz.cli.targets import result_file
@@ -160,4 +160,4 @@ def _tell(page: "Page | None", path: Path | None, traces: "Traces", as_json: boo
     elif path is None:
         say("no picture could be read, so there is no page")
     else:
-        print(f"{path}: {traces.count} picture{'s' if traces.count != 1 else ''}, {size / 1e6:.1f} MB")
+        print(f"{one_line(str(path))}: {traces.count} picture{'s' if traces.count != 1 else ''}, {size / 1e6:.1f} MB")

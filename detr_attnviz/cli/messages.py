@@ -1,11 +1,18 @@
-"""Notes and errors on stderr, one line each."""
+"""Notes and errors on stderr, one line each, and names that any terminal can show."""
 
 import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import TextIOWrapper
 
 from detr_attnviz.errors import BrokenWeightsWarning
+
+
+def survive_any_name() -> None:
+    """What stdout's encoding has no letters for is written as escapes, as Python has it for stderr."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def say(note: str) -> None:

@@ -122,6 +122,16 @@ class ModelOptions:
             rich_help_panel=_MODEL,
         ),
     ] = None
+    max_megapixels: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="Refuse larger pictures, as a small file can claim any size and fill the memory. (default: 179)",
+            rich_help_panel=_MODEL,
+            show_default=False,
+        ),
+    ] = None
     text: Annotated[
         str | None,
         typer.Option(
@@ -130,6 +140,14 @@ class ModelOptions:
             rich_help_panel=_MODEL,
         ),
     ] = None
+
+    def __post_init__(self) -> None:
+        """Pictures are read up to this size, and without a word of their decoders: the process is the command's own."""
+        from detr_attnviz.decoders import limit_pixels, silence_decoders
+
+        silence_decoders()
+        if self.max_megapixels is not None:
+            limit_pixels(self.max_megapixels * 1_000_000)
 
     def open(self, classes: Path | None = None) -> "Detector":
         """The detector, with everything worth knowing about it said on stderr."""

@@ -20,7 +20,7 @@ _LEAST_REST = 0.0005  # what rounds to 0.0 % is nothing worth a column
 
 def print_sheet(sheet: "RenderedSheet") -> None:
     """The drawn queries (or points), where each map peaks, and the files written; nothing when nothing was drawn."""
-    console = Console(soft_wrap=True)
+    console = Console(soft_wrap=True, emoji=False)  # a name may hold :smile:
     if len(sheet.explanation):
         console.print(_maps(sheet))
     for path in sheet.files:

@@ -24,7 +24,7 @@ def proof_as_json(proof: "Verification") -> dict[str, Any]:
 
 def print_proof(proof: "Verification") -> None:
     """One line per site, then PASS or FAIL, or that there was nothing to prove by."""
-    console = Console(soft_wrap=True)
+    console = Console(soft_wrap=True, emoji=False)
     table = Table(box=None, pad_edge=False)
     others = ["compared with"] if any(site.against != "weights" for site in proof.sites) else []
     shape = "heads × queries × tokens (samples)" if others else "heads × queries × tokens"

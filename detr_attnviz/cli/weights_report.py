@@ -44,7 +44,7 @@ def print_notes(found: Inspection) -> None:
 
 def print_tables(found: Inspection, *, heads: bool) -> None:
     """One table per stack of equal modules, a row per layer; with ``heads`` also a row per head."""
-    console = Console(highlight=False)
+    console = Console(highlight=False, emoji=False)
     count = len(found.rows)
     console.print(
         f"{one_line(found.path.name)}: {count} attention module{'s' if count != 1 else ''}", style="bold", markup=False

@@ -127,7 +127,7 @@ def _text_chunks(text: Mapping[str, str]) -> Iterator[tuple[bytes, bytes]]:
         try:
             yield b"tEXt", name + b"\0" + words.encode("latin-1")
         except UnicodeEncodeError:
-            yield b"iTXt", name + b"\0\0\0\0\0" + words.encode("utf-8", "replace")
+            yield b"iTXt", name + b"\0\0\0\0\0" + words.encode("utf-8", "backslashreplace")
 
 
 def _framed(name: bytes, data: bytes) -> bytes:

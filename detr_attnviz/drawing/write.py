@@ -63,4 +63,6 @@ def _encoded(image: Image.Image, kind: str, text: Mapping[str, str]) -> bytes:
 
 
 def _lines(text: Mapping[str, str]) -> str:
-    return "\n".join(f"{key}: {value}" for key, value in text.items()).encode("utf-8", "replace").decode("utf-8")
+    return (
+        "\n".join(f"{key}: {value}" for key, value in text.items()).encode("utf-8", "backslashreplace").decode("utf-8")
+    )

@@ -49,7 +49,7 @@ class Ledger:
 
         Raises: OutputError when the file is another program's or cannot be read.
         """
-        if self.path is None or not self.path.exists():
+        if self.path is None or not os.path.exists(self.path):
             return
         try:
             whole = strange = 0

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
-from hashlib import sha256
+from hashlib import file_digest, sha256
 from pathlib import Path
 
 import torch
@@ -18,7 +18,7 @@ from detr_attnviz.evaluation.ledger import Ledger, opened
 from detr_attnviz.evaluation.picture import Examiner
 from detr_attnviz.evaluation.results import Evaluation, PictureResult
 from detr_attnviz.evaluation.settings import EvaluationSettings
-from detr_attnviz.files import reason_of
+from detr_attnviz.files import no_file_at, reason_of
 from detr_attnviz.pictures import read_picture
 
 _CPU_BATCH, _GPU_BATCH = 4, 32
@@ -140,7 +140,10 @@ def _digest(picture: Picture) -> str:
     """Of the file's bytes; "" for what is no file, about which reading it says more."""
     if picture.fault:
         raise ImageError(f"{picture.path}: {picture.fault}")
+    if no_file_at(picture.path):
+        return ""
     try:
-        return sha256(picture.path.read_bytes()).hexdigest() if picture.path.is_file() else ""
+        with picture.path.open("rb") as file:
+            return file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise ImageError(f"{picture.path}: cannot be read: {reason_of(error)}") from None

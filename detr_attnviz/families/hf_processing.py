@@ -46,7 +46,7 @@ class Processing:
 
         Raises: ChoiceError for a size that the model cannot take.
         """
-        options: dict[str, Any] = {"size": dict(resized(self.size, shortest_px, longest_px))}
+        options: dict[str, Any] = {"size": _never_nothing(resized(self.size, shortest_px, longest_px), *image.size)}
         if shortest_px is not None or longest_px is not None:
             options["do_resize"] = True
         if not self.may_pad:
@@ -103,6 +103,15 @@ def resized(size: Mapping[str, int], shortest_px: int | None, longest_px: int | 
     rule = resized_rule(Resize(min(size.values()), max(size.values())), shortest_px, longest_px)
     ratio = min(rule.shortest_px / min(size.values()), rule.longest_px / max(size.values()))
     return {name: max(1, round(side * ratio)) for name, side in size.items()}
+
+
+def _never_nothing(size: Mapping[str, int], width_px: int, height_px: int) -> dict[str, int]:
+    """``size``, or both sides of a picture so narrow that transformers would round one of them to nothing."""
+    short, long = sorted((width_px, height_px))
+    if "shortest_edge" not in size or round(size["longest_edge"] * short / long):
+        return dict(size)
+    width_px, height_px = Resize(size["shortest_edge"], size["longest_edge"]).size(width_px, height_px)
+    return {"height": height_px, "width": width_px}
 
 
 def real_size(inputs: Mapping[str, Tensor]) -> tuple[int, int]:

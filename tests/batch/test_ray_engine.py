@@ -1,6 +1,7 @@
 """The work on a local Ray cluster: the same folder as a local run's, also when a worker is killed on the way."""
 
 import os
+import pickle
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 
 from detr_attnviz.batch import ray_engine
 from detr_attnviz.batch.plan import BatchSettings
@@ -69,6 +71,14 @@ def test_a_recipe_opens_the_same_detector(opened: Detector) -> None:
     again = Recipe.of(opened)()
     assert SETTINGS.hash_for(again) == SETTINGS.hash_for(opened)
     assert again.provenance == opened.provenance
+
+
+def test_a_recipe_takes_the_limit_of_pictures_along(opened: Detector, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 5000)
+    recipe = pickle.loads(pickle.dumps(Recipe.of(opened)))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 7)
+    recipe()
+    assert Image.MAX_IMAGE_PIXELS == 5000
 
 
 def test_a_recipe_refuses_another_checkpoint_under_the_same_path(opened: Detector, tmp_path: Path) -> None:

@@ -57,6 +57,23 @@ def test_pillow_resizes_whatever_the_processor_is_called(name: str) -> None:
     assert processing.notes == ()
 
 
+@pytest.mark.parametrize(("width_px", "height_px"), [(10_000, 1), (1, 10_000), (2667, 1), (2666, 1), (1, 1)])
+@pytest.mark.parametrize("kind", ["detr", "deformable_detr", "lw_detr", "rf_detr"])
+def test_no_picture_is_so_narrow_that_nothing_is_left(kind: str, width_px: int, height_px: int) -> None:
+    processing = processing_of(KNOWN[kind], {"size": EDGES}, 1)
+    images = processing.inputs(Image.new("RGB", (width_px, height_px)))["images"]
+    assert (
+        images.shape[-2:]
+        == {
+            (10_000, 1): (1, 1333),
+            (1, 10_000): (1333, 1),
+            (2667, 1): (1, 1333),
+            (2666, 1): (1, 1333),
+            (1, 1): (800, 800),
+        }[width_px, height_px]
+    )
+
+
 def test_one_side_alone_is_noted() -> None:
     processing = processing_of(KNOWN["table-transformer"], {"size": {"longest_edge": 80}}, 1)
     assert processing.inputs(IMAGE)["images"].shape == (1, 3, 59, 80)

@@ -100,7 +100,7 @@ def _beside(count: int, aspect: float, width: float, label: float) -> Surround:
         (free + columns * fixed / (most * aspect)) / (1 + columns / most),
     )
     across = min(across, _tallest(width) / aspect, free - columns)
-    one = max(1.0, min((across * aspect - fixed) / (most * aspect), across / ratio))
+    one = max(_least(most, aspect, width), min((across * aspect - fixed) / (most * aspect), across / ratio))
     start = (width - across - columns * (one + gap)) / 2
     height = max(across * aspect, most * one * aspect + fixed)
     picture_left = start + (one + gap if left else 0)
@@ -121,7 +121,8 @@ def _stacked(count: int, aspect: float, width: float, label: float) -> Surround:
     rows, most = (2 if above else 1), max(above, below)
     gap = _gap(width)
     free = _tallest(width) - rows * (label + gap)
-    one = max(1.0, min((width - (most - 1) * _GAP_MM) / most, free / aspect / (rows + _LARGER_PICTURE)))
+    high = rows + _LARGER_PICTURE
+    one = max(_least(high, aspect, width), min((width - (most - 1) * _GAP_MM) / most, free / aspect / high))
     across = min(width, (free - rows * one * aspect) / aspect)
     top = one * aspect + label + gap if above else 0.0
     left = (width - across) / 2
@@ -141,6 +142,11 @@ def _spread(number: int, most: int, step: float, length: float) -> list[float]:
     is_full = number == most > 1
     between = (length - number * step) / (number - 1 if is_full else number + 1)
     return [(0 if is_full else between) + index * (step + between) for index in range(number)]
+
+
+def _least(count: float, aspect: float, width: float) -> float:
+    """What no map is narrower than: a millimetre, unless ``count`` of them are too high for a sheet then."""
+    return min(1.0, _tallest(width) / (count * aspect))
 
 
 def _tallest(width: float) -> float:

@@ -124,7 +124,7 @@ def _beside(entries: Sequence[Entry], aspect: float, tallest: float, options: Pr
     """Both in the middle of the sheet; the legend is one column."""
     width = options.width_mm
     key = legend(entries, width / 2, options, most_columns=1)
-    across = max(1.0, min(tallest / aspect, width - _BESIDE_LEGEND_MM - key.width_mm))
+    across = min(tallest / aspect, max(1.0, width - _BESIDE_LEGEND_MM - key.width_mm))
     left = (width - across - _BESIDE_LEGEND_MM - key.width_mm) / 2
     picture = snapped((left, 0, left + across, across * aspect), options)
     return _Layout(picture, key, (picture[2] + _BESIDE_LEGEND_MM, 0), (width, max(picture[3], key.height_mm)))

@@ -103,3 +103,11 @@ def test_sheet_wider_than_a_page_is_filled_alike() -> None:
     page, poster = surround(4, 0.75, 175, 4), surround(4, 0.75, 400, 4)
     assert poster.map_mm / page.map_mm > 400 / 175 * 0.9
     assert poster.picture[2] - poster.picture[0] > (page.picture[2] - page.picture[0]) * 2
+
+
+@pytest.mark.parametrize("aspect", [100, 10_000])
+@pytest.mark.parametrize("count", range(1, 9))
+def test_a_picture_of_one_column_is_no_higher_than_a_page(count: int, aspect: float) -> None:
+    found = surround(count, aspect, 175, 4.0)
+    assert found.size[1] < 1.25 * TALLEST_MM  # maps in a column, each with its words
+    assert found.map_mm > 0

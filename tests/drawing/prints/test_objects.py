@@ -144,6 +144,12 @@ def test_strip_of_a_picture_is_as_high_as_a_page_with_its_legend_close_by() -> N
     assert min(one.left for one in words_of(figure) if "0.9" in one.text) < right + 10
 
 
+@pytest.mark.parametrize("height_px", [1000, 10_000])
+def test_picture_of_one_column_is_as_high_as_a_page(height_px: int) -> None:
+    figure = draw_objects(cross(2, photo(1, height_px)), LOW)
+    assert size_mm(figure)[1] == pytest.approx(TALLEST_MM, rel=0.01)
+
+
 def test_picture_on_a_wide_sheet_is_as_wide() -> None:
     assert box_of(draw_objects(cross(3, photo(80, 60)), PrintOptions(width=400, dpi=72)))[0] == pytest.approx(
         400, abs=1
