@@ -37,7 +37,9 @@ def fetch(
             continues), more than ``MOST_BYTES``, wrong hash, no room.
     """
     if fault := fault_of_address(url):
-        raise DownloadError(f"{url}: no address to fetch from, because {fault}; expected http:// or https://; {_MIRROR}")
+        raise DownloadError(
+            f"{url}: no address to fetch from, because {fault}; expected http:// or https://; {_MIRROR}"
+        )
     part = target.with_name(target.name + ".part")
     with _in_words(url, part):
         target.parent.mkdir(parents=True, exist_ok=True)

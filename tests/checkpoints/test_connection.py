@@ -96,7 +96,9 @@ def test_what_is_no_address_of_the_web(address: str, fault: str) -> None:
     assert fault in fault_of_address(address)
 
 
-@pytest.mark.parametrize("address", ["http://x/y", "HTTPS://example.org.:8443/a%20b?c=d", "http://[::1]:80/", "http://1"])
+@pytest.mark.parametrize(
+    "address", ["http://x/y", "HTTPS://example.org.:8443/a%20b?c=d", "http://[::1]:80/", "http://1"]
+)
 def test_what_is_an_address_of_the_web(address: str) -> None:
     assert fault_of_address(address) == ""
 
