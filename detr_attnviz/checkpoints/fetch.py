@@ -73,8 +73,8 @@ def _in_words(url: str, part: Path) -> Iterator[None]:
         raise DownloadError(f"{url}: the server's answer makes no sense ({reason}); {_MIRROR}") from None
     except OSError as error:
         raise DownloadError(
-            f"{error.filename or part}: cannot be written ({error.strerror or error}); free some room or set TORCH_HOME "
-            "to another disk"
+            f"{error.filename or part}: cannot be written ({error.strerror or error}); free some room or set "
+            "TORCH_HOME to another disk"
         ) from None
 
 

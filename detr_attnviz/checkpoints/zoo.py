@@ -114,8 +114,8 @@ def refuse_damaged(path: str | Path, sha256: Callable[[], str]) -> None:
     if entry is None or is_genuine(path, found := sha256()):
         return
     raise CheckpointError(
-        f"{path}: cut off, damaged or another file: its sha256 is {found[:8]}…, and {entry.sha256_prefix}… by its name; "
-        f"fetch it anew with: attnviz checkpoints download {entry.name}; one of your own needs another name"
+        f"{path}: cut off, damaged or another file: its sha256 is {found[:8]}…, and {entry.sha256_prefix}… by its "
+        f"name; fetch it anew with: attnviz checkpoints download {entry.name}; one of your own needs another name"
     )
 
 

@@ -31,7 +31,7 @@ def list_checkpoints(context: typer.Context, as_json: AsJson = False) -> None:
 
 @checkpoints_app.command()
 def download(name: Name, as_json: AsJson = False) -> None:
-    """Fetch a known checkpoint: once, verified; a cut download is continued by the next call, a damaged file replaced."""
+    """Fetch a known checkpoint: once, verified; the next call continues a cut download and replaces a damaged file."""
     from detr_attnviz.checkpoints import zoo
     from detr_attnviz.checkpoints.digest import sha256_of
     from detr_attnviz.cli import checkpoints_report

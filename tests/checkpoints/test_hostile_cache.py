@@ -173,7 +173,8 @@ def test_another_run_that_holds_the_download_and_fetches_nothing(
 
 
 def test_another_run_that_fetches_is_waited_for(url: str, target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    other, hours = contextlib.ExitStack(), []
+    hours: list[float] = []
+    other = contextlib.ExitStack()
     other.enter_context(locked(target.with_name("weights.pth.lock"), wait=False))
     monkeypatch.setattr(connection, "clock", lambda: 3600.0 * len(hours))
 
