@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from detr_attnviz.checkpoints.saved import quoted
 from detr_attnviz.errors import CheckpointError, CheckpointKeysError, MissingExtraError
+from detr_attnviz.families.hf_limits import check_counts, filled_by
 from detr_attnviz.families.hf_processing import first_line
 from detr_attnviz.families.hf_settings import settings_of
 from detr_attnviz.families.hf_table import KNOWN, Known
@@ -42,7 +43,7 @@ def built(config: Mapping[str, object], tensors: Mapping[str, Tensor], source: s
     """
     known = known_of(config.get("model_type"), source)
     kind, made = _configuration(config, known, source)
-    with quiet(), _rejections(source):
+    with quiet(), rejections(source), filled_by(tensors, source):
         model, found = kind.from_pretrained(
             None,
             config=made,
@@ -78,6 +79,19 @@ def quiet() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
+@contextmanager
+def rejections(source: str) -> Iterator[None]:
+    """Puts what transformers finds wrong into one line; its own error stays attached as the cause."""
+    try:
+        yield
+    except CheckpointError:
+        raise
+    except Exception as error:
+        raise CheckpointError(
+            f"{source}: transformers cannot make a model of its config.json ({first_line(error)}); correct it there"
+        ) from error
+
+
 def _configuration(config: Mapping[str, object], known: Known, source: str) -> tuple[Any, Any]:
     """The model's class and its configuration."""
     if find_spec("transformers") is None:
@@ -91,23 +105,11 @@ def _configuration(config: Mapping[str, object], known: Known, source: str) -> t
         if known.needs_text
         else modeling_auto.MODEL_FOR_OBJECT_DETECTION_MAPPING
     )
-    with quiet(), _rejections(source):
+    check_counts(config, source)
+    with quiet(), rejections(source):
         made = configuration_auto.CONFIG_MAPPING[model_type].from_dict(settings_of(config, source))
         _need_timm(getattr(made, "backbone_config", None), source)
         return kinds[type(made)], made
-
-
-@contextmanager
-def _rejections(source: str) -> Iterator[None]:
-    """Puts what transformers finds wrong into one line; its own error stays attached as the cause."""
-    try:
-        yield
-    except CheckpointError:
-        raise
-    except Exception as error:
-        raise CheckpointError(
-            f"{source}: transformers cannot make a model of its config.json ({first_line(error)}); correct it there"
-        ) from error
 
 
 def _need_timm(backbone: Any, source: str) -> None:

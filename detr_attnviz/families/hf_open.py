@@ -14,7 +14,7 @@ from detr_attnviz.checkpoints.folder import configs_in
 from detr_attnviz.checkpoints.hub import cached_folder
 from detr_attnviz.errors import CheckpointError, ChoiceError
 from detr_attnviz.families.base import Origin
-from detr_attnviz.families.hf_build import built, known_of, quiet
+from detr_attnviz.families.hf_build import built, known_of, quiet, rejections
 from detr_attnviz.families.hf_family import HFFamily
 from detr_attnviz.families.hf_layout import layout_of
 from detr_attnviz.families.hf_processing import processing_of
@@ -97,7 +97,8 @@ def _family(
     config: Any = model.config
     with quiet(), nullcontext() if is_own else evaluating(model):
         prompt = _prompt(known, asked, folder, config)
-        layout = layout_of(model, known)
+        with rejections(str(folder)) if is_own else nullcontext():  # such as a probability of dropout above 1
+            layout = layout_of(model, known)
         processing = processing_of(known, saved, layout.multiple_px)
     heads = getattr(config, "decoder_attention_heads", None) or getattr(config, "num_attention_heads", None)
     return HFFamily(
