@@ -207,7 +207,7 @@ def _described(processor: Any) -> Iterator[None]:
         raise
     except Exception as error:
         raise CheckpointError(
-            f"{type(processor).__name__} cannot prepare pictures as {_CONFIG} says: {first_line(error)}; correct it there"
+            f"{type(processor).__name__} cannot prepare pictures as {_CONFIG} says: {first_line(error)}; correct it"
         ) from error
 
 
