@@ -12,7 +12,7 @@ from torch.nn.modules import module as hooks
 from detr_attnviz.checkpoints.saved import quoted
 from detr_attnviz.errors import CheckpointError
 
-_COUNTS = re.compile(r"num_.*|.*(layers|depths|blocks|stages|repeats|levels|points|queries|heads|labels)")
+_COUNTS = re.compile(r"num_\w*|\w*(layers|depths|blocks|stages|repeats|levels|points|queries|heads|labels)")
 _MOST = 100_000
 """Of anything that is counted; transformers makes a list of as many names as there are labels."""
 

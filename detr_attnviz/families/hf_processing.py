@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from detr_attnviz.checkpoints.preparation import LONGEST_PX, SHORTEST_PX
+from detr_attnviz.checkpoints.preparation import LONGEST_PX, MOST_PX, SHORTEST_PX
 from detr_attnviz.checkpoints.saved import quoted, whole
 from detr_attnviz.errors import CheckpointError, ChoiceError
 from detr_attnviz.families.base import Resize
@@ -24,7 +24,6 @@ Saved = Mapping[str, object]
 _CONFIG = "preprocessor_config.json"
 _SUFFIXES = ("Fast", "Pil")
 _MOST_LETTERS = 300
-_MOST_PX = 8192
 _TRIAL_PX = 32
 
 
@@ -183,10 +182,10 @@ def _refuse_large(size: Mapping[str, int], processor: Any) -> None:
         if getattr(processor, "do_pad", False) and hasattr(processor, "pad_size")
         else ()
     )
-    if any(whole(side) is None or side > _MOST_PX for side in (*sides, *padded) if side is not None):
+    if any(whole(side) is None or side > MOST_PX for side in (*sides, *padded) if side is not None):
         raise CheckpointError(
             f"{quoted('size', dict(size))} or {quoted('pad_size', getattr(processor, 'pad_size', None))} in {_CONFIG}; "
-            f"expected whole numbers up to {_MOST_PX:,} px; correct it there"
+            f"expected whole numbers up to {MOST_PX:,} px; correct it there"
         )
 
 
