@@ -28,7 +28,7 @@ def read_class_names(source: "str | Path | Sequence[str] | Mapping[int, str]") -
     if isinstance(source, Mapping):
         return _by_id(source.items(), "the class names")
     if not isinstance(source, (str, Path)):
-        return _checked([str(name) for name in source], "the class names")
+        return showable([str(name) for name in source], "the class names")
     path = Path(source)
     text = _text_of(path)
     if path.suffix.lower() == ".json" or text.lstrip().startswith(("{", "[")):
@@ -36,7 +36,22 @@ def read_class_names(source: "str | Path | Sequence[str] | Mapping[int, str]") -
     names = [line.strip() for line in text.rstrip().splitlines()]
     if not any(names):
         raise ChoiceError(f"{path}: holds no class names; expected one name a line, the first for id 0")
-    return _checked(names, str(path))
+    return showable(names, str(path))
+
+
+def showable(names: Sequence[str], source: str) -> tuple[str, ...]:
+    """``names``, unless they are more, or one is longer, than a picture could ever show.
+
+    Raises: ChoiceError, naming ``source``.
+    """
+    if len(names) > _MOST_ID + 1:
+        raise ChoiceError(f"{source}: {len(names):,} class names; expected {_MOST_ID + 1:,} at most")
+    longest = max(names, key=len, default="")
+    if len(longest) > _MOST_LETTERS:
+        raise ChoiceError(
+            f"{source}: {quoted('name', longest)} has {len(longest):,} letters; expected {_MOST_LETTERS:,} at most"
+        )
+    return tuple(names)
 
 
 def _text_of(path: Path) -> str:
@@ -58,7 +73,7 @@ def _from_json(text: str, path: Path) -> tuple[str, ...]:
     except (ValueError, RecursionError):
         raise ChoiceError(f"{path}: not valid JSON; {expected}") from None
     if isinstance(data, list) and all(isinstance(entry, str) for entry in data):
-        return _checked(data, str(path))
+        return showable(data, str(path))
     try:
         return _by_id(_pairs(data), str(path))
     except (KeyError, TypeError, AttributeError):
@@ -84,7 +99,7 @@ def _by_id(pairs: Iterable[tuple[object, object]], source: str) -> tuple[str, ..
             raise ChoiceError(f"{source}: class id {label} has two names; give it one")
     if not names:
         raise ChoiceError(f"{source}: class ids must be in 0–{_MOST_ID} and there must be at least one")
-    return _checked([names.get(label, "") for label in range(max(names) + 1)], source)
+    return showable([names.get(label, "") for label in range(max(names) + 1)], source)
 
 
 def _label(found: object) -> int | None:
@@ -95,15 +110,3 @@ def _label(found: object) -> int | None:
         found = int(found)
     is_label = isinstance(found, int) and not isinstance(found, bool) and 0 <= found <= _MOST_ID
     return found if is_label and isinstance(found, int) else None
-
-
-def _checked(names: Sequence[str], source: str) -> tuple[str, ...]:
-    """``names``, unless they are more, or one is longer, than a picture could ever show."""
-    if len(names) > _MOST_ID + 1:
-        raise ChoiceError(f"{source}: {len(names):,} class names; expected {_MOST_ID + 1:,} at most")
-    longest = max(names, key=len, default="")
-    if len(longest) > _MOST_LETTERS:
-        raise ChoiceError(
-            f"{source}: {quoted('name', longest)} has {len(longest):,} letters; expected {_MOST_LETTERS:,} at most"
-        )
-    return tuple(names)

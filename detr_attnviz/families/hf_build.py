@@ -7,13 +7,15 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import version
 from importlib.util import find_spec
+from itertools import dropwhile
+from traceback import walk_tb
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from detr_attnviz.checkpoints.saved import quoted
-from detr_attnviz.errors import CheckpointError, CheckpointKeysError, MissingExtraError
+from detr_attnviz.errors import AttnVizError, CheckpointError, CheckpointKeysError, MissingExtraError
 from detr_attnviz.families.hf_limits import check_counts, filled_by
 from detr_attnviz.families.hf_processing import first_line
 from detr_attnviz.families.hf_settings import settings_of
@@ -90,6 +92,30 @@ def rejections(source: str) -> Iterator[None]:
         raise CheckpointError(
             f"{source}: transformers cannot make a model of its config.json ({first_line(error)}); correct it there"
         ) from error
+
+
+@contextmanager
+def running(source: str) -> Iterator[None]:
+    """Puts what a configuration makes transformers stumble over into one line; no room, and faults of ours, stay."""
+    try:
+        yield
+    except (AttnVizError, MemoryError):
+        raise
+    except Exception as error:
+        if "memory" in str(error).lower() or _came_by_us(error):
+            raise
+        raise CheckpointError(
+            f"{source}: transformers cannot run the model of its config.json on this picture ({first_line(error)}); "
+            "correct config.json and what prepares pictures, or try another size"
+        ) from error
+
+
+def _came_by_us(error: Exception) -> bool:
+    """Whether code of this package, such as a hook, stands between the model's call and the fault."""
+    package = __name__.partition(".")[0]
+    homes = [str(frame.f_globals.get("__name__", "")).partition(".")[0] for frame, _ in walk_tb(error.__traceback__)]
+    inside = dropwhile(lambda home: home == package, homes)
+    return package in inside
 
 
 def _configuration(config: Mapping[str, object], known: Known, source: str) -> tuple[Any, Any]:

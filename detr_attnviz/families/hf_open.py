@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from detr_attnviz.checkpoints.class_names import showable
 from detr_attnviz.checkpoints.config import check_class_names, too_few_names
 from detr_attnviz.checkpoints.folder import configs_in
 from detr_attnviz.checkpoints.hub import cached_folder
@@ -148,4 +149,4 @@ def _class_names(config: Any, asked: Asked) -> tuple[str, ...]:
     names = {int(label): str(name) for label, name in (config.id2label or {}).items()}
     if all(name == f"LABEL_{label}" for label, name in names.items()):
         return ()
-    return tuple(names.get(label, "") for label in range(config.num_labels))
+    return showable([names.get(label, "") for label in range(config.num_labels)], "id2label in its config.json")

@@ -91,7 +91,25 @@ def test_what_only_has_the_name_of_a_shard(tmp_path: Path, put: Callable[[Path],
         weight_files(tmp_path)
 
 
-STRANGE: list[object] = [None, 5, 1.5, True, [], {}, "", ".", "..", "../x", "/x", "a/b", "a\\b", "C:x", "a\0b", "a\nb", "\x1b[31m"]
+STRANGE: list[object] = [
+    None,
+    5,
+    1.5,
+    True,
+    [],
+    {},
+    "",
+    ".",
+    "..",
+    "../x",
+    "/x",
+    "a/b",
+    "a\\b",
+    "C:x",
+    "a\0b",
+    "a\nb",
+    "\x1b[31m",
+]
 
 
 @pytest.mark.parametrize("name", [*STRANGE, "\u202egnp", "x" * 5000])

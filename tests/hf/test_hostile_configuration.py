@@ -1,6 +1,7 @@
 """Whatever stands in a configuration of transformers, it is a model or one line, and no terabytes."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
+from detr_attnviz.checkpoints.documents import read_small
 from detr_attnviz.detector import Detector, load
 from detr_attnviz.errors import AttnVizError, CheckpointError
 from detr_attnviz.families import hf_limits
@@ -135,8 +137,8 @@ PREPARED: list[tuple[dict[str, Any], str]] = [
     ({"size": {"shortest_edge": [1], "longest_edge": 128}}, "expected whole numbers of pixels"),
     ({"size": {"height": LONG, "width": 64}}, "expected whole numbers of pixels"),
     ({"size": {"height": -5, "width": 64}}, "expected whole numbers of pixels"),
-    ({"size": {"height": 10**12, "width": 64}}, "expected whole numbers up to 8,192 px"),
-    ({"size": {"shortest_edge": 10**12, "longest_edge": 10**12}}, "expected whole numbers up to 8,192 px"),
+    ({"size": {"height": 10**6, "width": 64}}, "expected whole numbers up to 8,192 px"),
+    ({"size": {"shortest_edge": 10**6, "longest_edge": 10**9}}, "expected whole numbers up to 8,192 px"),
     ({"pad_size": {"height": 10**6, "width": 10**6}}, "expected whole numbers up to 8,192 px"),
     ({"size": MARKUP}, "cannot make ConditionalDetrImageProcessor"),
     ({"size": LONG}, "cannot make ConditionalDetrImageProcessor"),
@@ -174,6 +176,12 @@ def test_names_that_are_markup_stay_as_they_are(folder: Path, saved: Path) -> No
     count = load(saved).trace(Image.new("RGB", (50, 40))).logits.shape[1]
     write(folder / "config.json", id2label={str(label): MARKUP for label in range(count)})
     assert set(traced(folder).class_names) == {MARKUP}
+
+
+def test_a_name_that_no_picture_could_show(folder: Path, saved: Path) -> None:
+    count = load(saved).trace(Image.new("RGB", (50, 40))).logits.shape[1]
+    write(folder / "config.json", id2label={str(label): "x" * 1_000_000 for label in range(count)})
+    assert "id2label in its config.json: name='xxx" in refused(folder)
 
 
 def test_what_other_packages_say_is_short_and_printable() -> None:
@@ -215,3 +223,55 @@ def test_a_tokenizer_that_is_none(with_tokenizer: Path, name: str, content: str)
         prompt_of("a cat.", with_tokenizer, 256)
     assert str(caught.value).isprintable()
     assert len(str(caught.value)) < len(str(with_tokenizer)) + 500
+
+
+@pytest.mark.parametrize(
+    ("model_type", "entries"),
+    [("rt_detr", {"dropout": 100_000}), ("rf_detr", {"num_queries": 50_000}), ("deformable_detr", {"dropout": 9})],
+)
+def test_models_that_are_made_but_do_not_run(tmp_path: Path, model_type: str, entries: dict[str, Any]) -> None:
+    folder = save_folder(model_type, tmp_path / "model")
+    write(folder / "config.json", **entries)
+    with pytest.raises(AttnVizError) as caught:
+        load(folder).trace(Image.new("RGB", (50, 40)))
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("strides", [[], [-1, 16, 32], [0, 0, 0]])
+def test_strides_that_are_none(tmp_path: Path, strides: list[int]) -> None:
+    folder = save_folder("d_fine", tmp_path / "model")
+    write(folder / "config.json", feat_strides=strides)
+    refused(folder)
+
+
+@pytest.mark.parametrize("told", [ValueError(f"{MARKUP} {LONG}"), RuntimeError("shapes differ"), KeyError("x")])
+def test_a_model_that_stumbles_over_a_picture_is_a_line(saved: Path, told: Exception) -> None:
+    detector: Any = load(saved)
+    with pytest.raises(CheckpointError, match="cannot run the model of its config.json on this picture") as caught:
+        _trace_with(detector, lambda *_: _raise(told))
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize(
+    "told", [MemoryError("none"), RuntimeError("CUDA out of memory"), CheckpointError("as it was")]
+)
+def test_no_room_and_what_is_said_already_stay(saved: Path, told: Exception) -> None:
+    with pytest.raises(type(told), match=str(told)):
+        _trace_with(load(saved), lambda *_: _raise(told))
+
+
+def test_a_fault_of_this_package_inside_a_model_keeps_its_traceback(saved: Path) -> None:
+    with pytest.raises(ValueError, match="null byte"):
+        _trace_with(load(saved), lambda *_: read_small(Path("a\0b")))
+
+
+def _trace_with(detector: Any, hook: Callable[..., object]) -> None:
+    handle = detector.family.model.register_forward_pre_hook(hook)
+    try:
+        detector.trace(Image.new("RGB", (50, 40)))
+    finally:
+        handle.remove()
+
+
+def _raise(told: Exception) -> None:
+    raise told
