@@ -126,7 +126,8 @@ def _reason_at(error: OSError, goal: Path) -> str:
 def _acquire(path: Path, wait: bool) -> tuple[int, bool]:
     """The open file, and whether it is really locked."""
     while True:
-        file = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o644)
+        flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0)
+        file = os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o644)  # a link would make a file elsewhere
         lock = _try_lock(file)
         if lock != "theirs" and _is_still(file, path):
             return file, lock == "ours"

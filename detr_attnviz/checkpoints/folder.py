@@ -1,8 +1,11 @@
 """Finds the weight files and the configuration of a Hugging Face folder."""
 
 import json
+import os
 from pathlib import Path
 
+from detr_attnviz.checkpoints.documents import read_small
+from detr_attnviz.checkpoints.saved import quoted
 from detr_attnviz.errors import CheckpointError, UnsafeCheckpointError, few
 
 FOLDER_FILES = (
@@ -12,19 +15,20 @@ FOLDER_FILES = (
     "pytorch_model.bin.index.json",
 )
 SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".ckpt", ".pkl")
+_MOST_SHARDS = 10_000
 
 
 def weight_files(folder: Path) -> list[Path]:
     """The folder's weight files in reading order: the usual names first, else its only file with a usual suffix.
 
     Raises:
-        CheckpointError: none, several to choose from, or shards missing.
+        CheckpointError: none, several to choose from, shards missing, or a folder that may not be looked into.
         UnsafeCheckpointError: an index that names files outside the folder.
     """
     for name in FOLDER_FILES:
-        if (folder / name).is_file():
+        if _is_file(folder / name):
             return _shards(folder / name) if name.endswith(".json") else [folder / name]
-    candidates = sorted(path for path in folder.iterdir() if path.suffix in SUFFIXES and path.is_file())
+    candidates = sorted(path for path in _listed(folder) if path.suffix in SUFFIXES and _is_file(path))
     if len(candidates) == 1:
         return candidates
     if candidates:
@@ -35,16 +39,16 @@ def weight_files(folder: Path) -> list[Path]:
 
 def configs_in(folder: Path) -> dict[str, object]:
     """``config.json`` as it is, and what prepares pictures under the key ``preprocessor_config``."""
-    config = _json_object(folder / "config.json") if (folder / "config.json").is_file() else {}
+    config = _json_object(folder / "config.json") if _is_there(folder / "config.json") else {}
     preparation = _preparation_in(folder)
     return config if preparation is None else config | {"preprocessor_config": preparation}
 
 
 def _preparation_in(folder: Path) -> object:
     """From a file of its own, or from that of a processor for pictures and text."""
-    if (folder / "preprocessor_config.json").is_file():
+    if _is_there(folder / "preprocessor_config.json"):
         return _json_object(folder / "preprocessor_config.json")
-    if (folder / "processor_config.json").is_file():
+    if _is_there(folder / "processor_config.json"):
         return _json_object(folder / "processor_config.json").get("image_processor")
     return None
 
@@ -61,13 +65,18 @@ def _shards(index: Path) -> list[Path]:
             f"{index}: no weight_map in this index; expected tensor names and their shard files; "
             "fetch the whole folder again"
         )
-    names = sorted({str(name) for name in weight_map.values()})
-    strange = [name for name in names if name in ("", ".", "..") or set(name) & set("/\\:\0")]
+    strange = [name for name in weight_map.values() if not _is_plain_name(name)]
     if strange:
         raise UnsafeCheckpointError(
-            f"{index}: refused, because shard {strange[0]!r} is no plain file name; expected files inside the folder"
+            f"{index}: refused, because {quoted('shard', strange[0])} is no plain file name; expected files inside the "
+            "folder"
         )
-    missing = [name for name in names if not (index.parent / name).is_file()]
+    names = sorted(set(weight_map.values()))
+    if len(names) > _MOST_SHARDS:
+        raise CheckpointError(
+            f"{index}: names {len(names):,} shards; expected at most {_MOST_SHARDS:,}; fetch the whole folder again"
+        )
+    missing = [name for name in names if not _is_file(index.parent / name)]
     if missing:
         raise CheckpointError(
             f"{index}: {len(missing)} of {len(names)} shards are missing ({few(missing)}); fetch the whole folder again"
@@ -75,11 +84,41 @@ def _shards(index: Path) -> list[Path]:
     return [index.parent / name for name in names]
 
 
+def _is_plain_name(name: object) -> bool:
+    is_name = isinstance(name, str) and name not in ("", ".", "..") and len(name) <= 255 and name.isprintable()
+    return is_name and not set(str(name)) & set("/\\:")
+
+
+def _is_file(path: Path) -> bool:
+    """Links count as what they lead to: the Hub's cache consists of them."""
+    try:
+        return path.is_file()
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be looked at ({error.strerror}); give it read permission") from None
+
+
+def _is_there(path: Path) -> bool:
+    """Whether there is such a file; what only has its name is not passed over in silence."""
+    if _is_file(path):
+        return True
+    if os.path.lexists(path):
+        raise CheckpointError(f"{path}: a folder, a pipe or a link that leads nowhere; expected a file; replace it")
+    return False
+
+
+def _listed(folder: Path) -> list[Path]:
+    try:
+        return list(folder.iterdir())
+    except OSError as error:
+        raise CheckpointError(f"{folder}: cannot be looked into ({error.strerror}); give it read permission") from None
+
+
 def _json_object(path: Path) -> dict[str, object]:
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(read_small(path).decode("utf-8-sig"))
     except (OSError, ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path}: not readable as JSON ({error}); correct it, or fetch it again") from None
+        reason = getattr(error, "strerror", None) or error
+        raise CheckpointError(f"{path}: not readable as JSON ({reason}); correct it, or fetch it again") from None
     if not isinstance(value, dict):
         raise CheckpointError(
             f"{path}: holds a JSON {type(value).__name__}; expected an object; correct it, or fetch it again"

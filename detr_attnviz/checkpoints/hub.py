@@ -13,6 +13,8 @@ _NOT_IN_NAMES = re.compile(r"--|\.\.|\.git$")
 _SUFFIXES = (".pth", ".pt", ".bin", ".safetensors", ".ckpt", ".pkl", ".json")
 _WEIGHTS = (".safetensors", ".bin")
 _BESIDE = (".json", ".txt")
+_PLAIN_NAME = re.compile(r"[\w.-]{1,200}", re.ASCII)
+_COMMIT = re.compile("[0-9a-f]{40}")
 
 
 def is_hub_name(name: str) -> bool:
@@ -56,7 +58,10 @@ def fetched_folder(name: str) -> Path:
         raise MissingExtraError(f"{name}: no such file or folder; a model of the Hugging Face Hub", "hf") from None
     try:
         mirror = os.environ.get("HF_ENDPOINT")  # else it would count only before the package is first imported
-        files = _wanted(entry.rfilename for entry in HfApi(mirror).model_info(name).siblings or ())
+        about = HfApi(mirror).model_info(name)
+        if not _COMMIT.fullmatch(about.sha or ""):  # it becomes a folder's name
+            raise ValueError("the Hub names no commit of it")
+        files = _wanted(entry.rfilename for entry in about.siblings or ())
         return Path(snapshot_download(name, allow_patterns=files, endpoint=mirror))
     except GatedRepoError as error:
         raise DownloadError(
@@ -77,8 +82,11 @@ def fetched_folder(name: str) -> Path:
 
 
 def _wanted(files: Iterable[str]) -> list[str]:
-    """What a model is read from: one set of weights in the main folder, and the small files beside it."""
-    here = [name for name in files if "/" not in name]
+    """What a model is read from: one set of weights in the main folder, and the small files beside it.
+
+    Other names than plain ones would be patterns to the Hub's package, or lead out of the folder.
+    """
+    here = [name for name in files if isinstance(name, str) and _PLAIN_NAME.fullmatch(name)]
     weights = next((kind for kind in _WEIGHTS if any(name.endswith(kind) for name in here)), _WEIGHTS[0])
     return [name for name in here if name.endswith((weights, *_BESIDE))]
 
@@ -88,5 +96,7 @@ def _is_cut(folder: Path) -> bool:
 
 
 def _reason(error: Exception) -> str:
+    if isinstance(error, (KeyError, TypeError, AttributeError)):  # the Hub's package looks for what is not there
+        return "its answer makes no sense"
     lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
+    return "".join(filter(str.isprintable, lines[0]))[:300] if lines else type(error).__name__

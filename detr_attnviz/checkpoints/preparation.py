@@ -10,6 +10,8 @@ from detr_attnviz.errors import CheckpointError
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 SHORTEST_PX, LONGEST_PX = 800, 1333
+MOST_PX = 8192
+"""Of a shortest side: every picture would be made as large."""
 
 Three = tuple[float, float, float]
 
@@ -40,15 +42,15 @@ def saved_preparation(args: Mapping[str, object], notes: list[str]) -> Preparati
 def _sizes(args: Mapping[str, object], processor: Mapping[str, object], notes: list[str]) -> tuple[int, int]:
     size = processor.get("size")
     edges = size if isinstance(size, Mapping) else {"shortest_edge": size, "longest_edge": processor.get("max_size")}
-    own = _pixels("shortest_px", "--shortest-px", args, notes)
-    shortest = own or whole(edges.get("shortest_edge")) or SHORTEST_PX
+    own = _pixels("shortest_px", "--shortest-px", args, notes, MOST_PX)
+    shortest = own or _side(edges.get("shortest_edge"), MOST_PX) or SHORTEST_PX
     longest = (
         _pixels("longest_px", "--longest-px", args, notes)
         or _pixels("longest_edge", "--longest-px", edges, notes)
         or round(shortest * LONGEST_PX / SHORTEST_PX)
     )
     longest = max(shortest, longest)
-    if size is not None and own is None and whole(edges.get("shortest_edge")) is None:
+    if size is not None and own is None and _side(edges.get("shortest_edge"), MOST_PX) is None:
         notes.append(
             f"{quoted('size', size)} in preprocessor_config is not how DETR sizes pictures and is not used: shortest "
             f"side {shortest}, longest at most {longest}; --shortest-px and --longest-px change them"
@@ -56,9 +58,16 @@ def _sizes(args: Mapping[str, object], processor: Mapping[str, object], notes: l
     return shortest, longest
 
 
-def _pixels(name: str, option: str, args: Mapping[str, object], notes: list[str]) -> int | None:
-    value = args.get(name)
+def _side(value: object, most: int | None) -> int | None:
     pixels = whole(value)
+    return pixels if pixels is None or most is None or pixels <= most else None
+
+
+def _pixels(
+    name: str, option: str, args: Mapping[str, object], notes: list[str], most: int | None = None
+) -> int | None:
+    value = args.get(name)
+    pixels = _side(value, most)
     if value is not None and pixels is None:
         notes.append(
             f"{quoted(name, value)} in the checkpoint is no number of pixels and is not used: {option} N sets it"

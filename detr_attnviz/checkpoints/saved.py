@@ -11,6 +11,7 @@ Value = TypeVar("Value")
 
 OFFICIAL_HEADS = 8
 HEAD_ARGUMENTS = ("num_attention_heads", "num_heads", "n_head", "attention_heads")
+_MOST = 1 << 31
 _WORDS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
@@ -65,12 +66,12 @@ def heads_assumed(strange: Iterable[str] = ()) -> str:
 
 
 def whole(value: object) -> int | None:
-    """A whole number above 0, also as an integral float or as digits; ``None`` for anything else."""
+    """A whole number above 0 and below two thousand million, also as an integral float or digits; else ``None``."""
     if isinstance(value, str) and len(value) < 10 and value.strip().isdecimal():
         value = int(value)
     if isinstance(value, float) and value.is_integer():
         value = int(value)
-    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 < value < _MOST else None
 
 
 def truth(value: object) -> bool | None:
@@ -82,7 +83,11 @@ def truth(value: object) -> bool | None:
 
 def quoted(name: str, value: object) -> str:
     """An entry as a short text: ``nheads='four'``."""
-    return f"{name}={' '.join(reprlib.repr(value).split())}"
+    try:
+        text = reprlib.repr(value)
+    except ValueError:  # a number of more digits than Python writes out
+        text = f"<{type(value).__name__}>"
+    return f"{name}={' '.join(text.split())}"
 
 
 def _strange(args: Mapping[str, object], names: Iterable[str], read: Callable[[object], object]) -> tuple[str, ...]:

@@ -1,12 +1,12 @@
 """The official checkpoints by name: address, hash, architecture, and where they lie once fetched."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from detr_attnviz.errors import ChoiceError
+from detr_attnviz.errors import CheckpointError, ChoiceError
 
 if TYPE_CHECKING:
     from detr_attnviz.checkpoints.fetch import Progress
@@ -98,6 +98,32 @@ def of_file(file_name: str) -> Known | None:
     return next((entry for entry in _KNOWN if base in (entry.file, f"{entry.name}.pth")), None)
 
 
+def is_genuine(path: str | Path, sha256: str) -> bool:
+    """Whether a file is what its name says: False for a name that carries an official hash over other content."""
+    entry = _claimed_by(path)
+    return entry is None or sha256.startswith(entry.sha256_prefix)
+
+
+def refuse_damaged(path: str | Path, sha256: Callable[[], str]) -> None:
+    """Raise for a file whose name carries an official hash that is not its own; ``sha256`` is asked for no other.
+
+    Raises:
+        CheckpointError: naming both hashes, and how to fetch the file anew.
+    """
+    entry = _claimed_by(path)
+    if entry is None or is_genuine(path, found := sha256()):
+        return
+    raise CheckpointError(
+        f"{path}: cut off, damaged or another file: its sha256 is {found[:8]}…, and {entry.sha256_prefix}… by its "
+        f"name; fetch it anew with: attnviz checkpoints download {entry.name}; one of your own needs another name"
+    )
+
+
+def _claimed_by(path: str | Path) -> Known | None:
+    """The known checkpoint whose hash a file's name carries; a bare ``detr-r50.pth`` may be anybody's training."""
+    return next((entry for entry in _KNOWN if entry.file == Path(path).name), None)
+
+
 def cache_folder(environment: Mapping[str, str] = os.environ) -> Path:
     """Where torch hub keeps checkpoints, so that files are shared with it; computed without importing torch.
 
@@ -124,11 +150,12 @@ def download(
     base_url: str | None = None,
     progress: "Progress | None" = None,
     cache: Path | None = None,
+    replaces: bool = False,
 ) -> Path:
     """Fetch a known checkpoint once, whole and verified; return where it lies.
 
     ``progress`` is called with bytes so far and bytes in all, ``None`` while unknown. A cut download is continued by
-    the next call.
+    the next call. With ``replaces`` a file that is there already gives way to the one that is fetched.
 
     Raises:
         DownloadError: it could not be fetched whole, or what came has another hash.
@@ -137,8 +164,9 @@ def download(
     entry = find(name)
     target = (cache or cache_folder()) / entry.file
     address = base_url or os.environ.get(ADDRESS_VARIABLE) or OFFICIAL_ADDRESS
-    if not target.is_file():
+    if replaces or not target.is_file():
         from detr_attnviz.checkpoints.fetch import fetch
 
-        fetch(f"{address.rstrip('/')}/{entry.file}", target, sha256_prefix=entry.sha256_prefix, progress=progress)
+        url = f"{address.rstrip('/')}/{entry.file}"
+        fetch(url, target, sha256_prefix=entry.sha256_prefix, progress=progress, replaces=replaces)
     return target

@@ -31,8 +31,9 @@ def list_checkpoints(context: typer.Context, as_json: AsJson = False) -> None:
 
 @checkpoints_app.command()
 def download(name: Name, as_json: AsJson = False) -> None:
-    """Fetch a known checkpoint: once, verified; a cut download is continued by the next call."""
+    """Fetch a known checkpoint: once, verified; the next call continues a cut download and replaces a damaged file."""
     from detr_attnviz.checkpoints import zoo
+    from detr_attnviz.checkpoints.digest import sha256_of
     from detr_attnviz.cli import checkpoints_report
     from detr_attnviz.cli.progress import download_progress
 
@@ -41,8 +42,11 @@ def download(name: Name, as_json: AsJson = False) -> None:
         checkpoints_report.print_downloaded(name, zoo.DEMO_PATH, as_json=as_json)
         return
     was_there = zoo.is_on_disk(name)
+    is_damaged = was_there and not zoo.is_genuine(zoo.local_path(name), sha256_of(zoo.local_path(name)))
+    if is_damaged:
+        say(f"{name} was on disk, but cut off or damaged: it is fetched anew")
     with download_progress() as progress:
-        path = zoo.download(name, progress=progress)
-    if was_there:
-        say(f"{name} was on disk already")
+        path = zoo.download(name, progress=progress, replaces=is_damaged)
+    if was_there and not is_damaged:
+        say(f"{name} was on disk already, whole")
     checkpoints_report.print_downloaded(name, path, as_json=as_json)

@@ -7,13 +7,16 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import version
 from importlib.util import find_spec
+from itertools import dropwhile
+from traceback import walk_tb
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from detr_attnviz.checkpoints.saved import quoted
-from detr_attnviz.errors import CheckpointError, CheckpointKeysError, MissingExtraError
+from detr_attnviz.errors import AttnVizError, CheckpointError, CheckpointKeysError, MissingExtraError
+from detr_attnviz.families.hf_limits import check_counts, filled_by
 from detr_attnviz.families.hf_processing import first_line
 from detr_attnviz.families.hf_settings import settings_of
 from detr_attnviz.families.hf_table import KNOWN, Known
@@ -42,7 +45,7 @@ def built(config: Mapping[str, object], tensors: Mapping[str, Tensor], source: s
     """
     known = known_of(config.get("model_type"), source)
     kind, made = _configuration(config, known, source)
-    with quiet(), _rejections(source):
+    with quiet(), rejections(source), filled_by(tensors, source):
         model, found = kind.from_pretrained(
             None,
             config=made,
@@ -78,6 +81,43 @@ def quiet() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
+@contextmanager
+def rejections(source: str) -> Iterator[None]:
+    """Puts what transformers finds wrong into one line; its own error stays attached as the cause."""
+    try:
+        yield
+    except CheckpointError:
+        raise
+    except Exception as error:
+        raise CheckpointError(
+            f"{source}: transformers cannot make a model of its config.json ({first_line(error)}); correct it there"
+        ) from error
+
+
+@contextmanager
+def running(source: str) -> Iterator[None]:
+    """Puts what a configuration makes transformers stumble over into one line; no room, and faults of ours, stay."""
+    try:
+        yield
+    except (AttnVizError, MemoryError):
+        raise
+    except Exception as error:
+        if "memory" in str(error).lower() or _came_by_us(error):
+            raise
+        raise CheckpointError(
+            f"{source}: transformers cannot run the model of its config.json on this picture ({first_line(error)}); "
+            "correct config.json and what prepares pictures, or try another size"
+        ) from error
+
+
+def _came_by_us(error: Exception) -> bool:
+    """Whether code of this package, such as a hook, stands between the model's call and the fault."""
+    package = __name__.partition(".")[0]
+    homes = [str(frame.f_globals.get("__name__", "")).partition(".")[0] for frame, _ in walk_tb(error.__traceback__)]
+    inside = dropwhile(lambda home: home == package, homes)
+    return package in inside
+
+
 def _configuration(config: Mapping[str, object], known: Known, source: str) -> tuple[Any, Any]:
     """The model's class and its configuration."""
     if find_spec("transformers") is None:
@@ -91,23 +131,11 @@ def _configuration(config: Mapping[str, object], known: Known, source: str) -> t
         if known.needs_text
         else modeling_auto.MODEL_FOR_OBJECT_DETECTION_MAPPING
     )
-    with quiet(), _rejections(source):
+    check_counts(config, source)
+    with quiet(), rejections(source):
         made = configuration_auto.CONFIG_MAPPING[model_type].from_dict(settings_of(config, source))
         _need_timm(getattr(made, "backbone_config", None), source)
         return kinds[type(made)], made
-
-
-@contextmanager
-def _rejections(source: str) -> Iterator[None]:
-    """Puts what transformers finds wrong into one line; its own error stays attached as the cause."""
-    try:
-        yield
-    except CheckpointError:
-        raise
-    except Exception as error:
-        raise CheckpointError(
-            f"{source}: transformers cannot make a model of its config.json ({first_line(error)}); correct it there"
-        ) from error
 
 
 def _need_timm(backbone: Any, source: str) -> None:

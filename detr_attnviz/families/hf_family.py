@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from detr_attnviz.detections import Detection
 from detr_attnviz.errors import ChoiceError
 from detr_attnviz.families.base import THRESHOLDS, Origin, Padded, Prediction, Prepared
+from detr_attnviz.families.hf_build import running
 from detr_attnviz.families.hf_dense import dense_sites
 from detr_attnviz.families.hf_layers import told_by_layers
 from detr_attnviz.families.hf_layout import Layout
@@ -105,7 +106,8 @@ class HFFamily:
             options["pixel_mask"] = inputs["is_real"].to(weight.device).long()
         if self.prompt is not None:
             options |= self.prompt.inputs(len(images), weight.device)
-        return self.model(**options)
+        with running(self.origin.name) if self.is_own else nullcontext():
+            return self.model(**options)
 
     def _still(self) -> AbstractContextManager[None]:
         """A caller's model is in ``eval()`` inside."""

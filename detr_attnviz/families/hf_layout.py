@@ -64,7 +64,7 @@ def layout_of(model: nn.Module, known: Known) -> Layout:
     config: Any = model.config
     if known.form == "sampled":
         strides = tuple(level.stride_px for level in levels_on(config, 1024, 1024))
-        if not strides:
+        if not strides or min(strides) < 1:
             raise CheckpointError(f"the configuration of {known.title} names no feature maps for its decoder to read")
 
         def shapes(height_px: int, width_px: int) -> tuple[Size, ...]:

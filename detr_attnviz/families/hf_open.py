@@ -9,12 +9,13 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from detr_attnviz.checkpoints.class_names import showable
 from detr_attnviz.checkpoints.config import check_class_names, too_few_names
 from detr_attnviz.checkpoints.folder import configs_in
 from detr_attnviz.checkpoints.hub import cached_folder
 from detr_attnviz.errors import CheckpointError, ChoiceError
 from detr_attnviz.families.base import Origin
-from detr_attnviz.families.hf_build import built, known_of, quiet
+from detr_attnviz.families.hf_build import built, known_of, quiet, rejections
 from detr_attnviz.families.hf_family import HFFamily
 from detr_attnviz.families.hf_layout import layout_of
 from detr_attnviz.families.hf_processing import processing_of
@@ -97,7 +98,8 @@ def _family(
     config: Any = model.config
     with quiet(), nullcontext() if is_own else evaluating(model):
         prompt = _prompt(known, asked, folder, config)
-        layout = layout_of(model, known)
+        with rejections(str(folder)) if is_own else nullcontext():  # such as a probability of dropout above 1
+            layout = layout_of(model, known)
         processing = processing_of(known, saved, layout.multiple_px)
     heads = getattr(config, "decoder_attention_heads", None) or getattr(config, "num_attention_heads", None)
     return HFFamily(
@@ -147,4 +149,4 @@ def _class_names(config: Any, asked: Asked) -> tuple[str, ...]:
     names = {int(label): str(name) for label, name in (config.id2label or {}).items()}
     if all(name == f"LABEL_{label}" for label, name in names.items()):
         return ()
-    return tuple(names.get(label, "") for label in range(config.num_labels))
+    return showable([names.get(label, "") for label in range(config.num_labels)], "id2label in its config.json")

@@ -1,6 +1,7 @@
 """Prepares pictures for transformers' models by the image processor that transformers has for them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -8,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from detr_attnviz.checkpoints.preparation import LONGEST_PX, SHORTEST_PX
-from detr_attnviz.checkpoints.saved import quoted
+from detr_attnviz.checkpoints.preparation import LONGEST_PX, MOST_PX, SHORTEST_PX
+from detr_attnviz.checkpoints.saved import quoted, whole
 from detr_attnviz.errors import CheckpointError, ChoiceError
 from detr_attnviz.families.base import Resize
 from detr_attnviz.families.hf_table import KNOWN, Known
@@ -22,6 +23,8 @@ Saved = Mapping[str, object]
 
 _CONFIG = "preprocessor_config.json"
 _SUFFIXES = ("Fast", "Pil")
+_MOST_LETTERS = 300
+_TRIAL_PX = 32
 
 
 @dataclass(frozen=True)
@@ -44,14 +47,16 @@ class Processing:
     ) -> dict[str, Tensor]:
         """``images [1 3 height_px width_px]``, and ``is_real [1 height_px width_px]`` if some of that is padding.
 
-        Raises: ChoiceError for a size that the model cannot take.
+        Raises: ChoiceError for a size that the model cannot take; CheckpointError for a description that the processor
+            stumbles over with this picture only.
         """
         options: dict[str, Any] = {"size": _never_nothing(resized(self.size, shortest_px, longest_px), *image.size)}
         if shortest_px is not None or longest_px is not None:
             options["do_resize"] = True
         if not self.may_pad:
             options["do_pad"] = False
-        found = self.processor(images=image, return_tensors="pt", **options)
+        with _described(self.processor):
+            found = self.processor(images=image, return_tensors="pt", **options)
         images = found["pixel_values"].to(torch.float32)
         is_real = (
             found["pixel_mask"].bool() if "pixel_mask" in found else torch.ones_like(images[:, 0], dtype=torch.bool)
@@ -85,6 +90,8 @@ def processing_of(known: Known, saved: Saved | None, multiple_px: int) -> Proces
     except Exception as error:
         raise CheckpointError(f"transformers cannot make {name} of {_CONFIG}: {first_line(error)}") from error
     size = _size_of(processor, known if saved is None else None, notes)
+    _refuse_large(size, processor)
+    _try(processor, size)
     if saved is None:
         notes.append(f"no {_CONFIG}: pictures are prepared as usual for {known.title}, {_in_words(size)}")
     if not known.has_mask and processor.do_pad and processor.pad_size:
@@ -124,9 +131,10 @@ def real_size(inputs: Mapping[str, Tensor]) -> tuple[int, int]:
 
 
 def first_line(error: Exception) -> str:
-    """What an error of another package says, without the pages that may follow."""
+    """What an error of another package says, without the pages that may follow or what no terminal can show."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return " ".join(lines[:2]) if lines else type(error).__name__
+    said = "".join(letter if letter.isprintable() else " " for letter in " ".join(lines[:2]))
+    return f"{said[:_MOST_LETTERS]}…" if len(said) > _MOST_LETTERS else said or type(error).__name__
 
 
 def _name_in(saved: Saved | None) -> str | None:
@@ -154,7 +162,10 @@ def _class_of(name: str) -> Any:
 def _size_of(processor: Any, usual: Known | None, notes: list[str]) -> Mapping[str, int]:
     if usual is not None and usual.size is not None:
         return usual.size
-    size = {str(name): int(side) for name, side in dict(processor.size).items() if side}
+    found = {str(name): side for name, side in dict(processor.size).items() if side}
+    size = {name: side for name, value in found.items() if (side := whole(value)) is not None}
+    if len(size) < len(found):
+        raise CheckpointError(f"{quoted('size', found)} in {_CONFIG}; expected whole numbers of pixels above 0")
     for names in (("shortest_edge", "longest_edge"), ("height", "width"), ("max_height", "max_width")):
         if all(name in size for name in names):
             return {name: size[name] for name in names}
@@ -170,6 +181,42 @@ def _size_of(processor: Any, usual: Known | None, notes: list[str]) -> Mapping[s
         edges = {"shortest_edge": shortest, "longest_edge": round(shortest * LONGEST_PX / SHORTEST_PX)}
     notes.append(f"{quoted('size', size)} in {_CONFIG} has one side only: {_in_words(edges)}")
     return edges
+
+
+def _refuse_large(size: Mapping[str, int], processor: Any) -> None:
+    """A longest side alone may be without bound; every picture would be made as large as the others."""
+    sides = size.values() if "shortest_edge" not in size else (min(size.values()),)
+    padded = (
+        dict(processor.pad_size or {}).values()
+        if getattr(processor, "do_pad", False) and hasattr(processor, "pad_size")
+        else ()
+    )
+    if any(whole(side) is None or side > MOST_PX for side in (*sides, *padded) if side is not None):
+        raise CheckpointError(
+            f"{quoted('size', dict(size))} or {quoted('pad_size', getattr(processor, 'pad_size', None))} in {_CONFIG}; "
+            f"expected whole numbers up to {MOST_PX:,} px; correct it there"
+        )
+
+
+def _try(processor: Any, size: Mapping[str, int]) -> None:
+    """Prepares a small picture, so that a description that no picture survives is met before a folder of them."""
+    from PIL import Image
+
+    with _described(processor):
+        blank = Image.new("RGB", (_TRIAL_PX, _TRIAL_PX))
+        processor(images=blank, return_tensors="pt", size=dict.fromkeys(size, _TRIAL_PX))
+
+
+@contextmanager
+def _described(processor: Any) -> Iterator[None]:
+    try:
+        yield
+    except MemoryError:
+        raise
+    except Exception as error:
+        raise CheckpointError(
+            f"{type(processor).__name__} cannot prepare pictures as {_CONFIG} says: {first_line(error)}; correct it"
+        ) from error
 
 
 def _in_words(size: Mapping[str, int]) -> str:

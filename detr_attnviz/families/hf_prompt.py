@@ -13,6 +13,8 @@ from detr_attnviz.families.hf_processing import first_line
 
 _SEPARATORS = (".", "?")
 _TOKENIZERS = ("tokenizer.json", "vocab.txt")
+_MOST_BYTES = 1 << 26
+"""Of a file that a tokenizer is read from; a vocabulary of 250,000 words has 17 million."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +46,7 @@ def prompt_of(text: str, folder: Path, longest: int) -> Prompt:
     tokenizer = _tokenizer(folder)
     words = text.strip().lower()
     words = words if words.endswith(_SEPARATORS) else f"{words}."
-    found = tokenizer(words, return_tensors="pt", return_offsets_mapping=True)
+    found = _tokenized(tokenizer, words, folder)
     tokens = {name: found[name] for name in ("input_ids", "attention_mask", "token_type_ids") if name in found}
     ids = tokens["input_ids"][0].tolist()
     if len(ids) > longest:
@@ -67,6 +69,7 @@ def _tokenizer(folder: Path) -> Any:
         raise CheckpointError(
             f"{folder}: no tokenizer in the folder: expected {' or '.join(_TOKENIZERS)}; fetch the whole folder"
         )
+    _refuse_large(folder)
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except Exception as error:
@@ -74,6 +77,24 @@ def _tokenizer(folder: Path) -> Any:
     if not tokenizer.is_fast:  # it cannot say where in the text a token stands
         raise CheckpointError(f"{folder}: its tokenizer is a {type(tokenizer).__name__}; expected a BertTokenizer")
     return tokenizer
+
+
+def _refuse_large(folder: Path) -> None:
+    """transformers reads every small file of a tokenizer whole."""
+    for path in sorted(folder.iterdir()):
+        if (
+            path.suffix in (".json", ".txt", ".model", ".jinja")
+            and path.is_file()
+            and path.stat().st_size > _MOST_BYTES
+        ):
+            raise CheckpointError(f"{path}: larger than {_MOST_BYTES >> 20} MiB, which no tokenizer is; fetch it again")
+
+
+def _tokenized(tokenizer: Any, words: str, folder: Path) -> Any:
+    try:
+        return tokenizer(words, return_tensors="pt", return_offsets_mapping=True)
+    except Exception as error:
+        raise CheckpointError(f"{folder}: its tokenizer cannot read a text: {first_line(error)}") from error
 
 
 def _as_written(words: str, offsets: Sequence[Sequence[int]], places: Sequence[Sequence[int]]) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from detr_attnviz.checkpoints import zoo
-from detr_attnviz.errors import ChoiceError, DownloadError
+from detr_attnviz.errors import CheckpointError, ChoiceError, DownloadError
 from tests.checkpoints.server import Behaviour, serving
 
 CONTENT = b"weights" * 1000
@@ -100,3 +100,59 @@ def test_download_of_something_else_is_refused(known_file: zoo.Known) -> None:
     with serving(Behaviour(b"another file")) as url, pytest.raises(DownloadError, match="it was removed"):
         zoo.download("detr-r50", base_url=url)
     assert not zoo.is_on_disk("detr-r50")
+
+
+def test_a_file_is_held_against_the_hash_that_its_name_carries() -> None:
+    right, wrong = "e632da11" + "0" * 56, "f0fb7ef5" + "0" * 56
+    assert zoo.is_genuine("/cache/detr-r50-e632da11.pth", right)
+    assert not zoo.is_genuine("/cache/detr-r50-e632da11.pth", wrong)
+    assert not zoo.is_genuine(Path("detr-r50-e632da11.pth"), "")
+    for anybodys in ("detr-r50.pth", "mine.pth", "/detr-r50-e632da11.pth/model.pth"):
+        assert zoo.is_genuine(anybodys, wrong)
+
+
+def test_a_damaged_file_is_named_with_both_hashes_and_the_way_out() -> None:
+    message = (
+        r"/x/detr-r101-2c7b67e5.pth: .*sha256 is f0fb7ef5….*2c7b67e5… by its name.*checkpoints download detr-r101;"
+    )
+    with pytest.raises(CheckpointError, match=message) as caught:
+        zoo.refuse_damaged("/x/detr-r101-2c7b67e5.pth", lambda: "f0fb7ef5" * 8)
+    assert "\n" not in str(caught.value)
+    zoo.refuse_damaged("/x/detr-r101-2c7b67e5.pth", lambda: "2c7b67e5" * 8)
+
+
+def test_the_hash_of_other_files_is_not_waited_for() -> None:
+    def worked_out() -> str:
+        raise AssertionError("hashed for nothing")
+
+    zoo.refuse_damaged("mine.pth", worked_out)
+    zoo.refuse_damaged(zoo.DEMO_PATH, worked_out)
+    with pytest.raises(AssertionError):
+        zoo.refuse_damaged("detr-r101-2c7b67e5.pth", worked_out)
+
+
+def test_a_damaged_file_gives_way_to_a_whole_one(known_file: zoo.Known) -> None:
+    zoo.local_path("detr-r50").parent.mkdir(parents=True)
+    zoo.local_path("detr-r50").write_bytes(CONTENT[:-1])
+    with serving(Behaviour(CONTENT)) as url:
+        assert zoo.download("detr-r50", base_url=url).read_bytes() == CONTENT[:-1]
+        assert zoo.download("detr-r50", base_url=url, replaces=True).read_bytes() == CONTENT
+
+
+NO_ADDRESSES = [
+    "foo",
+    "http://",
+    "file:///x",
+    "http://[::1",
+    "http://127.0.0.1:9/a\nb",
+    "http://127.0.0.1:9/a b",
+    "data:,x",
+]
+
+
+@pytest.mark.parametrize("address", NO_ADDRESSES)
+def test_a_mirror_that_is_no_address(known_file: zoo.Known, address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ATTNVIZ_DOWNLOAD_URL", address)
+    with pytest.raises(DownloadError, match="no address to fetch from.*expected http://.*ATTNVIZ_DOWNLOAD_URL"):
+        zoo.download("detr-r50")
+    assert not zoo.cache_folder().exists()

@@ -69,6 +69,19 @@ def test_download_prints_the_path(monkeypatch: pytest.MonkeyPatch) -> None:
     assert json.loads(out)["path"] == str(zoo.local_path("detr-r50"))
 
 
+def test_download_of_a_damaged_file_replaces_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    entry = replace(zoo.find("detr-r50"), file=f"detr-r50-{hashlib.sha256(CONTENT).hexdigest()[:8]}.pth")
+    monkeypatch.setattr(zoo, "_KNOWN", (entry,))
+    zoo.local_path("detr-r50").parent.mkdir(parents=True)
+    zoo.local_path("detr-r50").write_bytes(CONTENT[:99])
+    with serving(Behaviour(CONTENT)) as url:
+        monkeypatch.setenv("ATTNVIZ_DOWNLOAD_URL", url)
+        out, err = run("download", "detr-r50")
+    assert "cut off or damaged: it is fetched anew" in err
+    assert "on disk already" not in err
+    assert Path(out.strip()).read_bytes() == CONTENT
+
+
 def test_demo_needs_no_download() -> None:
     out, err = run("download", "demo")
     assert (out.strip(), "comes with the package and needs no download" in err) == (str(zoo.DEMO_PATH), True)

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import unquote
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -17,7 +18,9 @@ class Hub:
     """What it has and does; ``fetched`` collects the files that were sent.
 
     ``status`` is the answer to every question about the model, ``code`` the Hub's name for what is wrong;
-    ``cut_after`` breaks the connection after so many bytes of a file.
+    ``cut_after`` breaks the connection after so many bytes of an answer, which are announced with ``too_many`` more;
+    ``location`` is where a ``status`` that redirects leads; ``listed`` are names of files that a model with a strange
+    owner has besides; ``sha`` is the commit that it is at.
     """
 
     name: str
@@ -25,11 +28,17 @@ class Hub:
     status: int = 200
     code: str = ""
     cut_after: int | None = None
+    too_many: int = 0
+    location: str = ""
+    listed: tuple[object, ...] = ()
+    sha: object = COMMIT
     fetched: list[str] = field(default_factory=list)
 
     def files(self) -> dict[str, Path]:
         """Every file by its path in the model."""
-        return {str(path.relative_to(self.folder)): path for path in self.folder.rglob("*") if path.is_file()}
+        found = {str(path.relative_to(self.folder)): path for path in self.folder.rglob("*") if path.is_file()}
+        strange = {name: self.folder / "config.json" for name in self.listed if isinstance(name, str)}
+        return found | strange
 
     def about(self, path: str) -> object | None:
         """What the Hub's interface says about the model, or its tree of files."""
@@ -39,7 +48,8 @@ class Hub:
         sizes = {name: file.stat().st_size for name, file in self.files().items()}
         if path.startswith(f"{start}/tree/"):
             return [{"type": "file", "path": name, "size": size, "oid": "0" * 40} for name, size in sizes.items()]
-        return {"id": self.name, "sha": COMMIT, "siblings": [{"rfilename": name} for name in sizes]}
+        names = [*sizes, *(name for name in self.listed if not isinstance(name, str))]
+        return {"id": self.name, "sha": self.sha, "siblings": [{"rfilename": name} for name in names]}
 
 
 @contextmanager
@@ -54,9 +64,10 @@ def serving(hub: Hub) -> Iterator[str]:
             self._answer()
 
         def _answer(self) -> None:
-            path = self.path.partition("?")[0]
+            path = unquote(self.path.partition("?")[0])
             if hub.status != 200:
-                self._send(hub.status, b"{}", {"X-Error-Code": hub.code, "X-Error-Message": "as told"})
+                headers = {"X-Error-Code": hub.code, "X-Error-Message": "as told"}
+                self._send(hub.status, b"{}", headers | ({"Location": hub.location} if hub.location else {}))
             elif (about := hub.about(path)) is not None:
                 self._send(200, json.dumps(about).encode(), {"Content-Type": "application/json"})
             elif (file := hub.files().get(path.removeprefix(f"/{hub.name}/resolve/").partition("/")[2])) is not None:
@@ -75,7 +86,7 @@ def serving(hub: Hub) -> Iterator[str]:
 
         def _send(self, status: int, body: bytes, headers: dict[str, str]) -> None:
             self.send_response(status)
-            for name, value in {**headers, "Content-Length": str(len(body))}.items():
+            for name, value in {**headers, "Content-Length": str(len(body) + hub.too_many)}.items():
                 self.send_header(name, value)
             self.end_headers()
             if self.command == "GET":

@@ -168,3 +168,84 @@ def test_without_the_hubs_package_the_extra_is_named(monkeypatch: pytest.MonkeyP
     with pytest.raises(MissingExtraError, match=r'no such file or folder.*pip install "detr-attnviz\[hf\]"'):
         locate("owner/name")
     assert cached_folder("owner/name") is None
+
+
+STRANGE = [
+    "../../evil.json",
+    "../../../../evil.safetensors",
+    "{outside}/evil.json",
+    "..\\..\\evil.json",
+    "a\0b.json",
+    "line\n.json",
+    "*.json",
+    "**/*.json",
+    "[a-z]*.json",
+    "?onfig.json",
+    "\u202egnp.json",
+    "é.json",
+    "x" * 300 + ".json",
+    "",
+    "config.json/evil.json",
+    None,
+    5,
+    ["config.json"],
+]
+
+
+def test_names_of_files_lead_nowhere(hub: Hub, tmp_path: Path) -> None:
+    hub.listed = tuple(name.format(outside=tmp_path) if isinstance(name, str) else name for name in STRANGE)
+    folder = fetched_folder(NAME)
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "config.json",
+        "model.safetensors",
+        "preprocessor_config.json",
+    ]
+    assert [path for path in tmp_path.rglob("*evil*") if "model" not in path.parts] == []
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["cache", "here"]
+
+
+@pytest.mark.parametrize("sha", ["../../../evil", "{outside}/evil", "main", "", None, "0" * 39, "0" * 40 + "/x"])
+def test_a_commit_that_is_none_is_no_folder(hub: Hub, sha: str | None, tmp_path: Path) -> None:
+    hub.sha = None if sha is None else sha.format(outside=tmp_path)
+    with pytest.raises(DownloadError, match="the Hub names no commit of it") as caught:
+        fetched_folder(NAME)
+    assert str(caught.value).isprintable()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["here"]
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize(
+    "location", ["", "/api/models/" + NAME, "file:///etc/passwd", "ftp://127.0.0.1:9/x", "http://[::1"]
+)
+def test_redirections_that_lead_nowhere(hub: Hub, status: int, location: str) -> None:
+    hub.status, hub.location = status, location
+    with pytest.raises(DownloadError, match="not on disk, and could not be fetched whole") as caught:
+        fetched_folder(NAME)
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("status", [204, 400, 401, 404, 418, 429, 500, 502, 504])
+def test_what_else_the_hub_answers_is_one_line(hub: Hub, status: int) -> None:
+    hub.status = status
+    with pytest.raises(DownloadError) as caught:
+        fetched_folder(NAME)
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("too_many", [1, 1 << 40])
+def test_a_length_that_is_too_large(hub: Hub, too_many: int) -> None:
+    hub.too_many = too_many
+    with pytest.raises(DownloadError, match="could not be fetched whole") as caught:
+        fetched_folder(NAME)
+    assert str(caught.value).isprintable()
+    hub.too_many = 0
+    assert isinstance(open_family(NAME), HFFamily)
+
+
+def test_weights_that_are_sent_shorter_than_they_are_listed_are_not_kept(hub: Hub, tmp_path: Path) -> None:
+    hub.cut_after = 20_000  # longer than every other answer
+    with pytest.raises(DownloadError, match="could not be fetched whole"):
+        fetched_folder(NAME)
+    assert list(tmp_path.rglob("model.safetensors")) == []
+    hub.cut_after = None
+    assert isinstance(open_family(NAME), HFFamily)
