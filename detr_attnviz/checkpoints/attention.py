@@ -164,7 +164,7 @@ def _output(module: str, layout: Layout, tensors: Mapping[str, Tensor]) -> tuple
 def _natural(name: str) -> list[tuple[int, str]]:
     """Sorts ``layers.10`` after ``layers.9`` and otherwise as a forward goes: encoder, decoder; self before cross."""
     ordered = re.sub(r"(decoder|multihead_attn|encoder_attn|cross|ca_content)", r"~\1", name)
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", ordered)]
+    return [(int(part), "") if _is_number(part) else (-1, part) for part in re.split(r"(\d+)", ordered)]
 
 
 def kind_of(name: str) -> AttentionKind:
@@ -180,5 +180,9 @@ def kind_of(name: str) -> AttentionKind:
 
 def layer_of(name: str) -> int | None:
     """The number of the layer a module lies in: the last number among the parts of its name."""
-    numbers = [part for part in strip_prefixes(name).split(".") if part.isdecimal()]
+    numbers = [part for part in strip_prefixes(name).split(".") if _is_number(part)]
     return int(numbers[-1]) if numbers else None
+
+
+def _is_number(part: str) -> bool:
+    return part.isdecimal() and len(part) < 10  # int() refuses thousands of digits

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from detr_attnviz.errors import CheckpointError
+from detr_attnviz.errors import CheckpointError, few
 
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -22,6 +22,8 @@ NEEDED = (
     "transformer.encoder.layers.0.linear1.weight",
     "transformer.decoder.layers.0.multihead_attn.in_proj_weight",
 )
+OPTIONAL = (BODY + "layer1.0.conv2.weight", BODY + "layer1.0.conv3.weight", "backbone.1.row_embed.weight")
+"""Tensors that not every DETR has, and from which sizes are read as well."""
 
 
 class ResNetSizes(NamedTuple):
@@ -60,9 +62,9 @@ def read(tensors: Mapping[str, Tensor]) -> Sizes:
         raise CheckpointError(
             f"not a whole DETR: {len(missing)} tensors that every DETR has are missing: {', '.join(missing)}"
         )
-    flat = [f"{name} {list(shapes[name])}" for name in NEEDED if len(shapes[name]) not in (2, 4)]
-    if flat:
-        raise CheckpointError(f"tensors of strange shape: {'; '.join(flat)}")
+    strange = [f"{name} {list(shape)}" for name, shape in shapes.items() if not _is_usual(name, shape)]
+    if strange:
+        raise CheckpointError(f"tensors of strange shape: {few(sorted(strange), 8)}")
     wrong: list[str] = []
     cells = shapes.get("backbone.1.row_embed.weight")
     sizes = Sizes(
@@ -84,11 +86,17 @@ def read(tensors: Mapping[str, Tensor]) -> Sizes:
     return sizes
 
 
+def _is_usual(name: str, shape: tuple[int, ...]) -> bool:
+    """Whether sizes can be read off: nothing is empty, and matrices and convolutions have their axes."""
+    has_axes = len(shape) in (2, 4) or name not in NEEDED + OPTIONAL
+    return has_axes and 0 not in shape
+
+
 def _count(shapes: Shapes, prefix: str, wrong: list[str]) -> int:
     """How many numbered parts lie under ``prefix``; their numbers must run from 0 without a gap."""
     numbers = {int(name[len(prefix) :].partition(".")[0]) for name in shapes if name.startswith(prefix)}
     if gaps := sorted(set(range(max(numbers, default=-1) + 1)) - numbers):
-        missing = ", ".join(f"{prefix}{gap}" for gap in gaps)
+        missing = few([f"{prefix}{gap}" for gap in gaps], 8)
         wrong.append(f"{missing} missing, although {prefix}{max(numbers)} is there: the file is not whole")
     return len(numbers)
 

@@ -299,7 +299,7 @@ def test_pre_norm_is_told_by_the_encoders_norm() -> None:
 def test_backbone_is_read_off_the_shapes(shape: ResNetShape, name: str) -> None:
     with torch.device("meta"):
         state = official_state(backbone=shape)
-    config = inferred(state)
+    config = inferred({name: torch.zeros(()).expand(tensor.shape) for name, tensor in state.items()})
     found = ResNetShape(config.blocks, config.bottleneck, config.expansion, config.width_per_group, config.groups)
     assert found == replace(shape, expansion=shape.expansion if shape.bottleneck else 1)
     assert config.backbone_name == name
