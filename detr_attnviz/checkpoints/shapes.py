@@ -1,5 +1,6 @@
 """Reads a DETR's sizes off the shapes of its tensors under official keys; contradictions are gathered, then raised."""
 
+import math
 import re
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -24,6 +25,8 @@ NEEDED = (
 )
 OPTIONAL = (BODY + "layer1.0.conv2.weight", BODY + "layer1.0.conv3.weight", "backbone.1.row_embed.weight")
 """Tensors that not every DETR has, and from which sizes are read as well."""
+SPARE_NUMBERS = 125_000_000
+"""How many more than twice those that are there a model may be missing: it says by name which."""
 
 
 class ResNetSizes(NamedTuple):
@@ -83,6 +86,7 @@ def read(tensors: Mapping[str, Tensor]) -> Sizes:
     if wrong:
         more = f" and {len(wrong) - 8} more" if len(wrong) > 8 else ""
         raise CheckpointError(f"tensors that do not make one model: {'; '.join(wrong[:8])}{more}")
+    _refuse_giant(shapes, sizes)
     return sizes
 
 
@@ -124,6 +128,25 @@ def _contradictions(shapes: Shapes, sizes: Sizes) -> list[str]:
         for name, shape in sorted(shapes.items())
         if (expected_shape := _lookup(name, expected)) is not None and shape != expected_shape
     ]
+
+
+def _refuse_giant(shapes: Shapes, sizes: Sizes) -> None:
+    """A few tensors may ask for any size, and a model takes its memory before it is known what is missing.
+
+    Raises:
+        CheckpointError: the model would hold far more numbers than the tensors do.
+    """
+    layers = {"transformer.encoder.": sizes.encoder_layers, "transformer.decoder.": sizes.decoder_layers}
+    asked = sizes.box_layers * sizes.width**2 + sum(
+        layers.get(name[: len("transformer.encoder.")], 1) * math.prod(shape)
+        for name, shape in _expected(sizes).items()
+    )
+    there = sum(map(math.prod, shapes.values()))
+    if asked > 2 * there + SPARE_NUMBERS:
+        raise CheckpointError(
+            f"its sizes ask for a model of {asked:,} numbers, but its {len(shapes)} tensors hold {there:,} only: the "
+            "file is not whole"
+        )
 
 
 def _lookup(name: str, expected: Shapes) -> tuple[int, ...] | None:
@@ -168,5 +191,7 @@ def _expected_body(resnet: ResNetSizes) -> dict[str, tuple[int, ...]]:
             else:
                 expected[name + "conv1.weight"] = (inner, before, 3, 3)
                 expected[name + "conv2.weight"] = (after, inner, 3, 3)
+            if block == 0:
+                expected[name + "downsample.0.weight"] = (after, before, 1, 1)
             before = after
     return expected

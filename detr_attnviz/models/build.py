@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 
-import torch
 from torch import Tensor
 
 from detr_attnviz.checkpoints.config import DetrConfig
@@ -16,16 +15,7 @@ def build(config: DetrConfig, tensors: Mapping[str, Tensor], *, source: str = "c
 
     Raises: CheckpointKeysError listing every tensor that is missing, unexpected or of another shape.
     """
-    with torch.device("meta"):  # a few tensors may ask for any size: no memory is taken until all of them fit
-        model = _unloaded(config)
-    _compare(model, tensors, source)
-    model.to_empty(device="cpu")
-    model.load_state_dict(dict(tensors), strict=True)
-    return model.eval()
-
-
-def _unloaded(config: DetrConfig) -> DETR:
-    return DETR(
+    model = DETR(
         backbone=ResNetShape(
             blocks=config.blocks,
             bottleneck=config.bottleneck,
@@ -47,6 +37,9 @@ def _unloaded(config: DetrConfig) -> DETR:
         box_layers=config.box_layers,
         notebook=config.notebook,
     )
+    _compare(model, tensors, source)
+    model.load_state_dict(dict(tensors), strict=True)
+    return model.eval()
 
 
 def _compare(model: DETR, tensors: Mapping[str, Tensor], source: str) -> None:
