@@ -73,7 +73,7 @@ def heads_assumed(strange: Iterable[str] = ()) -> str:
 
 
 def whole(value: object) -> int | None:
-    """A whole number above 0 and below ``LARGEST``, also as an integral float or as digits; ``None`` for anything else."""
+    """A whole number above 0, below ``LARGEST``, also as an integral float or as digits; ``None`` for anything else."""
     if isinstance(value, str) and len(value) < 10 and value.strip().isdecimal():
         value = int(value)
     if isinstance(value, float) and value.is_integer():

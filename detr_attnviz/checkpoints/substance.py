@@ -26,8 +26,8 @@ def refuse_hollow(tensors: Mapping[str, Tensor], before: str = "") -> None:
     special = [f"{name} ({kind})" for name, tensor in tensors.items() if (kind := _special(tensor))]
     if special:
         raise CheckpointError(
-            f"{before}{len(special)} tensors are not plain numbers: {few(sorted(special), 4)}; where it was made, save them as "
-            "dense tensors on the CPU"
+            f"{before}tensors that are no plain numbers: {few(sorted(special), 4)}; where it was made, save them "
+            "as dense tensors on the CPU"
         )
     held = {tensor.untyped_storage().data_ptr(): tensor.untyped_storage().nbytes() for tensor in tensors.values()}
     claimed, there = sum(map(_claimed_bytes, tensors.values())), sum(held.values())

@@ -12,10 +12,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.fuzz.cases import case
-from tests.fuzz.memory import MOST_BYTES, resident
+from tests.fuzz.memory import MOST_BYTES, busy_s, resident
 from tests.fuzz.worker import STATE
 
 MOST_S = 10.0
+"""Of processor time; a case that waits for something is given some times that."""
+MOST_WAITED_S = 6 * MOST_S
 _POLL_S = 0.1
 _KEPT_OF_A_KIND = 3
 
@@ -84,13 +86,16 @@ def _watched(report: Report, seed: int, first: int, last: int, state: Path, fold
 
 
 def _wait(worker: "subprocess.Popen[str]", state: Path) -> tuple[str, int]:
-    usual = 0
+    usual, seen, busy_before = 0, -1, 0.0
     while worker.poll() is None:
         time.sleep(_POLL_S)
         number, began = STATE.unpack(state.read_bytes())
         taken = resident(worker.pid)
         usual = taken if number < 0 or not usual else min(usual, taken)
-        if number >= 0 and time.monotonic() - began > MOST_S:
+        if number != seen:
+            seen, busy_before = number, busy_s(worker.pid)
+        went_by = time.monotonic() - began
+        if number >= 0 and (went_by > MOST_WAITED_S or min(went_by, busy_s(worker.pid) - busy_before) > MOST_S):
             return f"hang (over {MOST_S:.0f} s)", number
         if number >= 0 and taken - usual > 4 * MOST_BYTES:
             return f"memory (over {taken - usual >> 20} MB)", number

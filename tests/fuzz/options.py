@@ -19,6 +19,7 @@ from PIL import Image
 
 from detr_attnviz.cli.app import app
 from detr_attnviz.errors import AttnVizError
+from tests.fuzz.answers import must
 from tests.fuzz.noise import DIGITS, WHOLE, WORDS, changed_bytes, one_in
 
 _COMMANDS = (
@@ -76,8 +77,8 @@ def mutate(data: bytes, random: Random) -> bytes:
         arguments = json.loads(data)
         place = random.randrange(len(arguments))
         command = " ".join(arguments[: 2 if arguments[0] == "figure" else 1])
-        change = random.choice((lambda: [], lambda: _option(random, command), lambda: [_value(random)]))
-        return json.dumps(arguments[:place] + change() + arguments[place + random.randrange(2) :]).encode()
+        change = random.choice(([], _option(random, command), [_value(random)]))
+        return json.dumps(arguments[:place] + change + arguments[place + random.randrange(2) :]).encode()
     except (ValueError, TypeError, IndexError, AttributeError, KeyError):
         return changed_bytes(data, random)
 
@@ -113,7 +114,7 @@ def _value(random: Random) -> str:
 @cache
 def _options() -> dict[str, tuple[tuple[str, bool, tuple[str, ...]], ...]]:
     """Every command's options: name, whether it is a flag, and the words that it takes."""
-    root = typer.main.get_command(app)
+    root = _command()
     found = {}
     for command in _COMMANDS:
         node: Any = root
@@ -126,6 +127,12 @@ def _options() -> dict[str, tuple[tuple[str, bool, tuple[str, ...]], ...]]:
             for name in (*option.opts, *option.secondary_opts)
         )
     return found
+
+
+@cache
+def _command() -> Any:
+    """The app as typer makes it anew at every call, which takes most of a case's time."""
+    return typer.main.get_command(app)
 
 
 def _words(option: Any) -> tuple[str, ...]:
@@ -142,12 +149,12 @@ def run(data: bytes) -> None:
     with _in_folder(), _stubbed(), _hidden() as shown:
         before = _files()
         try:
-            app(arguments, prog_name="attnviz")
+            _command().main(arguments, "attnviz")
         except (AttnVizError, ReachedError):
             pass
         except SystemExit as stop:
-            assert stop.code in (None, 0, 2), f"exit code {stop.code}"
-            assert stop.code != 2 or "Error" in shown.getvalue() or "Usage" in shown.getvalue(), "exit 2 without a word"
+            must(stop.code in (None, 0, 2), f"exit code {stop.code}")
+            must(stop.code != 2 or "Error" in shown.getvalue() or "Usage" in shown.getvalue(), "exit 2 without a word")
         assert _files() == before, "a file was left before a model was there"
 
 

@@ -131,7 +131,7 @@ def _with_other_argument(opcode: bytes, random: Random) -> bytes:
     if name in (b"K", b"M", b"J"):  # BININT1, BININT2, BININT
         return b"J" + struct.pack("<I", number % 2**32)
     if name in (b"q", b"r", b"h", b"j") and len(argument) in (1, 4):  # memo
-        return name + (number % 256 ** len(argument)).to_bytes(len(argument), "little")
+        return name + (number % (1 << 8 * len(argument))).to_bytes(len(argument), "little")
     if name in (b"X", b"\x8c", b"U", b"T"):  # texts
         text = random.choice((b"", b"cpu", b"cuda:9", b"meta", b"storage", b"weight", b"0", b"1", b"99", b"\xff\xfe"))
         return b"X" + struct.pack("<I", len(text)) + text

@@ -49,10 +49,9 @@ def main() -> None:
 def _prepare(name: str) -> None:
     """As far from the rest of the machine as it gets: one thread, no warnings, no terabytes."""
     warnings.simplefilter("ignore")
-    import torch
-
-    torch.set_num_threads(1)
     target(name).seeds()
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)
     with suppress(ImportError, OSError, ValueError):
         import resource
 
