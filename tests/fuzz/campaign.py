@@ -97,7 +97,7 @@ def _wait(worker: "subprocess.Popen[str]", state: Path) -> tuple[str, int]:
         went_by = time.monotonic() - began
         if number >= 0 and (went_by > MOST_WAITED_S or min(went_by, busy_s(worker.pid) - busy_before) > MOST_S):
             return f"hang (over {MOST_S:.0f} s)", number
-        if number >= 0 and taken - usual > 4 * MOST_BYTES:
+        if number >= 0 and taken - usual > 6 * MOST_BYTES:
             return f"memory (over {taken - usual >> 20} MB)", number
     return "", STATE.unpack(state.read_bytes())[0]
 

@@ -6,6 +6,8 @@ from importlib import import_module
 from random import Random
 from typing import Protocol, cast
 
+from tests.fuzz.memory import MOST_BYTES
+
 TARGETS = ("checkpoint", "architecture", "picture", "options", "manifest")
 
 
@@ -28,6 +30,11 @@ class Target(Protocol):
 def target(name: str) -> Target:
     """The target of that name; its module brings torch with it."""
     return cast(Target, import_module(f"tests.fuzz.{name}"))
+
+
+def spare_bytes(name: str) -> int:
+    """What a case of the target may take beside twice its input; a target may have a number of its own."""
+    return int(getattr(target(name), "SPARE_BYTES", MOST_BYTES))
 
 
 def case(name: str, seed: int, number: int) -> bytes:

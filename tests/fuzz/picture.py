@@ -16,6 +16,9 @@ from detr_attnviz.pictures import read_picture
 from tests.fuzz.answers import must_be_one_line
 from tests.fuzz.noise import WHOLE, changed_bytes, one_in
 
+SPARE_BYTES = 2200 << 20
+"""Pillow reads pictures of up to 179 million pixels, however small their files are; each takes up to 12 bytes."""
+
 _MODES = {
     "PNG": ("RGB", "RGBA", "L", "LA", "P", "1", "I;16"),
     "JPEG": ("RGB", "L", "CMYK"),

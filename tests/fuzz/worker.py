@@ -11,8 +11,8 @@ import warnings
 from contextlib import suppress
 from pathlib import Path
 
-from tests.fuzz.cases import case, fault_of, target
-from tests.fuzz.memory import MOST_BYTES, begin_peak, peak
+from tests.fuzz.cases import case, fault_of, spare_bytes, target
+from tests.fuzz.memory import begin_peak, peak
 
 STATE = struct.Struct("<qd")
 """What stands in the file of the state: the number of the case that runs, -1 for none, and when it began."""
@@ -29,6 +29,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent stops its worker
     _prepare(told.target)
     slowest, most = (0.0, -1), 0
+    spare = spare_bytes(told.target)
     with told.state.open("r+b", buffering=0) as state:
         for number in range(told.first, told.last):
             data = case(told.target, told.seed, number)
@@ -39,7 +40,7 @@ def main() -> None:
             os.pwrite(state.fileno(), STATE.pack(-1, 0.0), 0)
             taken = max(peak() - before, 0)
             most = max(most, taken)
-            if fault is None and taken > 2 * len(data) + MOST_BYTES:
+            if fault is None and taken > 2 * len(data) + spare:
                 _tell(number, f"memory ({taken >> 20} MB)", "", "")
             if fault is not None:
                 _tell(number, fault.kind, fault.place, fault.text)
