@@ -137,7 +137,7 @@ class _Target:
 
     def __init__(self, output: Path | None, is_single: bool) -> None:
         folder = Path() if output is None else output
-        is_file = not folder.is_dir() and bool(folder.suffix)
+        is_file = not os.path.isdir(folder) and bool(folder.suffix)
         if is_file and not is_single:
             raise ChoiceError(f"{folder} is one file, but there are several pictures: give a folder")
         if is_file and folder.suffix.lower() not in suffixes():

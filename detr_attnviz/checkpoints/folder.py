@@ -1,6 +1,7 @@
 """Finds the weight files and the configuration of a Hugging Face folder."""
 
 import json
+import os
 from pathlib import Path
 
 from detr_attnviz.errors import CheckpointError, UnsafeCheckpointError, few
@@ -22,9 +23,9 @@ def weight_files(folder: Path) -> list[Path]:
         UnsafeCheckpointError: an index that names files outside the folder.
     """
     for name in FOLDER_FILES:
-        if (folder / name).is_file():
+        if os.path.isfile(folder / name):
             return _shards(folder / name) if name.endswith(".json") else [folder / name]
-    candidates = sorted(path for path in folder.iterdir() if path.suffix in SUFFIXES and path.is_file())
+    candidates = sorted(path for path in folder.iterdir() if path.suffix in SUFFIXES and os.path.isfile(path))
     if len(candidates) == 1:
         return candidates
     if candidates:
@@ -35,16 +36,16 @@ def weight_files(folder: Path) -> list[Path]:
 
 def configs_in(folder: Path) -> dict[str, object]:
     """``config.json`` as it is, and what prepares pictures under the key ``preprocessor_config``."""
-    config = _json_object(folder / "config.json") if (folder / "config.json").is_file() else {}
+    config = _json_object(folder / "config.json") if os.path.isfile(folder / "config.json") else {}
     preparation = _preparation_in(folder)
     return config if preparation is None else config | {"preprocessor_config": preparation}
 
 
 def _preparation_in(folder: Path) -> object:
     """From a file of its own, or from that of a processor for pictures and text."""
-    if (folder / "preprocessor_config.json").is_file():
+    if os.path.isfile(folder / "preprocessor_config.json"):
         return _json_object(folder / "preprocessor_config.json")
-    if (folder / "processor_config.json").is_file():
+    if os.path.isfile(folder / "processor_config.json"):
         return _json_object(folder / "processor_config.json").get("image_processor")
     return None
 
@@ -67,7 +68,7 @@ def _shards(index: Path) -> list[Path]:
         raise UnsafeCheckpointError(
             f"{index}: refused, because shard {strange[0]!r} is no plain file name; expected files inside the folder"
         )
-    missing = [name for name in names if not (index.parent / name).is_file()]
+    missing = [name for name in names if not os.path.isfile(index.parent / name)]
     if missing:
         raise CheckpointError(
             f"{index}: {len(missing)} of {len(names)} shards are missing ({few(missing)}); fetch the whole folder again"

@@ -15,13 +15,13 @@ def result_file(output: Path | None, inputs: Sequence[str], ending: str, suffixe
     Raises: ChoiceError for another suffix, or a file that is an input; OutputError when its folder cannot be made.
     """
     folder = Path() if output is None else output
-    path = folder / f"{_stem(inputs)}{ending}" if folder.is_dir() else folder
+    path = folder / f"{_stem(inputs)}{ending}" if os.path.isdir(folder) else folder
     if path.suffix.lower() not in suffixes:
         raise ChoiceError(
             f"{path} ends in {path.suffix or 'no suffix'}: this can be written as {', '.join(suffixes)}; a folder of "
             "that name must be there already"
         )
-    if path.exists() and any(os.path.exists(given) and os.path.samefile(path, given) for given in inputs):
+    if os.path.exists(path) and any(os.path.exists(given) and os.path.samefile(path, given) for given in inputs):
         raise ChoiceError(f"{path} is an input, which is never overwritten: give another name")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,5 +1,6 @@
 """Where reports go: one of a kind by its suffix, or a folder with all of them. Needs no model."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,7 +29,7 @@ class Output:
 
         Raises: ChoiceError for another suffix.
         """
-        if path.is_dir() or not path.suffix:
+        if os.path.isdir(path) or not path.suffix:
             files = tuple(path / f"{_STEM}{suffix}" for suffix in _IN_FOLDER)
             return cls(files, path / f"{_STEM}.results.jsonl", path)
         if path.suffix.lower() not in (*REPORTS, *FIGURES):

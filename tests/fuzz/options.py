@@ -35,6 +35,7 @@ _TEXTS = (
     *("overlay", "contour", "points", "arrays", "overlay,arrays", "each", "shared", "viridis", "YlOrRd", "bicubic"),
     *("column", "page", "85", "85mm", "nan", "inf", "1e400", "0", "5,20,50", "100", "-0", "auto", "model", "ema"),
     *("cpu", "cuda:99", "mps", "fp32", "bf16", "classes.txt", "classes.json", "broken.json", "photos", "content"),
+    *("a" * 300, "a" * 300 + ".pdf", "a" * 300 + "/b.html"),
     *("x.html", "x.pdf", "x.svg", "x.png", "x.json", "x.csv", "x", "x.npz", "x.safetensors", "photos/a.png", "."),
 )
 _IS_OUTSIDE = re.compile(r"\.\.|~|(?:^|[^\w*.])/|^-\w*/")

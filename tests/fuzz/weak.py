@@ -26,7 +26,7 @@ FAULTS: Mapping[bytes, Callable[[], object]] = {
 
 
 def seeds() -> tuple[bytes, ...]:
-    """The names of the faults."""
+    """The names of the faults, the one that is none first."""
     return tuple(FAULTS)
 
 
