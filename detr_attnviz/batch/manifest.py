@@ -78,9 +78,14 @@ class Manifest:
         """The same as data; empty when somebody has damaged them."""
         try:
             rows = [json.loads(line) for line in self.lines(picture).splitlines()]
-        except ValueError:
+        except (ValueError, RecursionError):
             return []
-        return rows if all(isinstance(row, dict) for row in rows) else []
+        # A key may stand in a line twice, and JSON takes the last.
+        are_true = all(
+            (row["picture"], row["part"], row["parts"]) == (picture, part, len(rows))
+            for part, row in enumerate(rows, 1)
+        )
+        return rows if are_true else []
 
     def put(self, picture: str, rows: Sequence[Row]) -> None:
         """The new lines of a picture, numbered; nothing is written when they are there already.
@@ -143,7 +148,7 @@ class Manifest:
         return self._before._knows(picture)
 
     def _scan(self) -> None:
-        strange = 0
+        strange = ours = 0
         picture, begin, parts, seen = "", 0, 0, 0  # the group that is being read
         # Kept open for reading: offsets count in this file, also when another takes its name.
         self._reader = self.path.open("rb", buffering=0)
@@ -152,6 +157,7 @@ class Manifest:
             for line in file:
                 offset, self._whole = self._whole, self._whole + (len(line) if line.endswith(b"\n") else 0)
                 name, part, of = _parsed(line)
+                ours += bool(name)
                 if name and part == 1:
                     self._is_tidy = self._is_tidy and seen == parts
                     picture, begin, parts, seen = name, offset, of, 1
@@ -166,7 +172,7 @@ class Manifest:
         finally:
             file.detach()
         self._is_tidy = self._is_tidy and seen == parts
-        if strange and not self._groups:
+        if strange and not ours:
             raise OutputError(f"{self.path} is not a manifest of attnviz: move it away, or give another output folder")
 
     def _keep(self, picture: str, offset: int, size: int) -> None:

@@ -14,6 +14,10 @@ from detr_attnviz.checkpoints.layouts import LAYOUTS, UNTOLD, Layout
 from detr_attnviz.checkpoints.packed import split_in_proj
 from detr_attnviz.checkpoints.prefixes import strip_prefixes
 
+MOST_FEATURES = 4096
+MOST_TIMES_LONGER = 16
+"""Above so many features a matrix may be so many times longer one way than the other."""
+
 AttentionKind = Literal["encoder-self", "decoder-self", "decoder-cross", "attention"]
 
 
@@ -116,6 +120,8 @@ def _checked_matrix(ending: str, weight: Tensor) -> Tensor:
     matrix = _as_matrix(weight)
     if matrix is None:
         raise _UntoldError(f"{ending} is no matrix of floating-point numbers")
+    if _is_lopsided(weight):
+        raise _UntoldError(f"{ending} is far longer one way than the other")
     if weight.ndim > 2 and ending == "qkv.weight":
         raise _UntoldError("qkv as a convolution is in thirds in some models and goes head by head in others")
     return matrix
@@ -128,6 +134,12 @@ def _as_matrix(weight: Tensor) -> Tensor | None:
     if weight.ndim > 2 and all(size == 1 for size in weight.shape[2:]):
         weight = weight.flatten(1)
     return weight if weight.ndim == 2 and weight.numel() else None
+
+
+def _is_lopsided(weight: Tensor) -> bool:
+    """Whether a small file could ask for giant products with itself; no projection of a known model comes near."""
+    short, long = sorted(weight.flatten(1).shape)
+    return long > MOST_FEATURES and long > MOST_TIMES_LONGER * short
 
 
 def _thirds(matrix: Tensor, out: Tensor | None, name: str) -> tuple[Tensor, Tensor, Tensor]:
@@ -156,7 +168,7 @@ def _output(module: str, layout: Layout, tensors: Mapping[str, Tensor]) -> tuple
         name = ending.format(module=module, parent=module.rpartition(".")[0]).removeprefix(".")
         weight = tensors.get(f"{name}.weight")
         matrix = None if weight is None else _as_matrix(weight)
-        if matrix is not None:
+        if matrix is not None and not _is_lopsided(matrix):
             return matrix, tensors.get(f"{name}.bias")
     return None, None
 
@@ -164,7 +176,7 @@ def _output(module: str, layout: Layout, tensors: Mapping[str, Tensor]) -> tuple
 def _natural(name: str) -> list[tuple[int, str]]:
     """Sorts ``layers.10`` after ``layers.9`` and otherwise as a forward goes: encoder, decoder; self before cross."""
     ordered = re.sub(r"(decoder|multihead_attn|encoder_attn|cross|ca_content)", r"~\1", name)
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", ordered)]
+    return [(int(part), "") if _is_number(part) else (-1, part) for part in re.split(r"(\d+)", ordered)]
 
 
 def kind_of(name: str) -> AttentionKind:
@@ -180,5 +192,9 @@ def kind_of(name: str) -> AttentionKind:
 
 def layer_of(name: str) -> int | None:
     """The number of the layer a module lies in: the last number among the parts of its name."""
-    numbers = [part for part in strip_prefixes(name).split(".") if part.isdecimal()]
+    numbers = [part for part in strip_prefixes(name).split(".") if _is_number(part)]
     return int(numbers[-1]) if numbers else None
+
+
+def _is_number(part: str) -> bool:
+    return part.isdecimal() and len(part) < 10  # int() refuses thousands of digits

@@ -22,7 +22,16 @@ from detr_attnviz.checkpoints.preparation import (
     saved_preparation,
 )
 from detr_attnviz.checkpoints.relatives import refuse_relative
-from detr_attnviz.checkpoints.saved import OFFICIAL_HEADS, heads_assumed, how_told, saved_dilation, saved_heads
+from detr_attnviz.checkpoints.saved import (
+    LARGEST,
+    OFFICIAL_HEADS,
+    heads_assumed,
+    how_told,
+    saved_dilation,
+    saved_heads,
+    saved_names,
+    text_of,
+)
 from detr_attnviz.errors import CheckpointError, ChoiceError
 
 _DEPTHS = {
@@ -213,9 +222,9 @@ def _dilated(value: bool) -> str:
 def _class_names(
     classes: int, args: Mapping[str, object], dialect: str, official: zoo.Known | None, notes: list[str]
 ) -> tuple[str, ...]:
-    listed = args.get("classes") or args.get("class_names")
-    if isinstance(listed, (list, tuple)) and all(isinstance(name, str) for name in listed):
-        return tuple(listed)[:classes]
+    listed = saved_names(args)
+    if listed and all(isinstance(name, str) for name in listed):
+        return tuple(map(str, listed))[:classes]
     if names := _names_by_id(args.get("id2label"), classes):
         return names
     usual = _usual_names(classes, args, dialect)
@@ -236,7 +245,14 @@ def _names_by_id(table: object, classes: int) -> tuple[str, ...]:
     """Names of a Hugging Face ``id2label``; its placeholders ``LABEL_0`` … say nothing."""
     if not isinstance(table, Mapping):
         return ()
-    names = {int(label): str(name) for label, name in table.items() if str(label).isdecimal()}
+    names = {number: text_of(name) for label, name in table.items() if (number := _label(label)) is not None}
     if not names or all(name == f"LABEL_{label}" for label, name in names.items()):
         return ()
     return tuple(names.get(label, "") for label in range(classes))
+
+
+def _label(value: object) -> int | None:
+    """A label's number, also as digits."""
+    if isinstance(value, str) and value.isdecimal() and len(value) < 10:
+        return int(value)
+    return value if isinstance(value, int) and 0 <= value < LARGEST else None

@@ -9,12 +9,15 @@ from collections.abc import Mapping
 
 Rows = tuple[tuple[str, str], ...]
 
+NUMBER = "(?:0|[1-9][0-9]?)"
+"""A layer's or block's number in a name: as Python writes it, and below 100, as names are free and layers are not."""
+
 PLACEHOLDERS: Mapping[str, str] = {
     "s": r"[1-4]",
     "s+1": r"[2-5]",
     "s-1": r"[0-3]",
-    "b": r"\d+",
-    "n": r"\d+",
+    "b": NUMBER,
+    "n": NUMBER,
     "k": r"[1-3]",
     "k-1": r"[0-2]",
     "p": r"weight|bias",

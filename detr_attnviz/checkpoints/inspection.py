@@ -20,6 +20,7 @@ from detr_attnviz.checkpoints.read import Checkpoint, read
 from detr_attnviz.checkpoints.saved import OFFICIAL_HEADS, Saved, heads_assumed, how_told, saved_heads
 from detr_attnviz.checkpoints.source import locate
 from detr_attnviz.checkpoints.stats import ModuleStats, module_stats
+from detr_attnviz.checkpoints.substance import refuse_hollow
 from detr_attnviz.errors import CheckpointError, ChoiceError, few
 
 _BYTES_AT_ONCE = 1 << 29
@@ -70,6 +71,7 @@ def inspect(
         ChoiceError: no such module or layer, or heads that divide no module's rows.
     """
     checkpoint = read(locate(path, may_fetch=False)[1])
+    refuse_hollow(checkpoint.tensors, f"{checkpoint.path}: ")
     found, skipped = survey(checkpoint.tensors)
     if not found:
         raise CheckpointError(_none_found(checkpoint, skipped))

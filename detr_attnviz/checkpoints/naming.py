@@ -17,6 +17,7 @@ from torch import Tensor
 from detr_attnviz.checkpoints.dialects import DIALECTS, EXTRA, IGNORED, PLACEHOLDERS, UNUSED_CLASSIFIER
 from detr_attnviz.checkpoints.prefixes import strip_prefixes
 from detr_attnviz.checkpoints.relatives import refuse_relative
+from detr_attnviz.checkpoints.substance import refuse_hollow
 from detr_attnviz.errors import CheckpointError
 
 
@@ -41,9 +42,10 @@ def canonical(tensors: Mapping[str, Tensor]) -> Renamed:
     """The same tensors under the official keys, bit for bit; q, k and v kept apart are joined into ``in_proj``.
 
     Raises:
-        CheckpointError: another model (named), nothing of a DETR at all, or one tensor given twice.
+        CheckpointError: another model (named), nothing of a DETR at all, one tensor given twice, or hollow ones.
     """
     refuse_relative(tensors)
+    refuse_hollow(tensors)
     bare = {key: strip_prefixes(key) for key in tensors}
     ignored = {key for key, name in bare.items() if _is_ignored(name)}
     extra = {key for key, name in bare.items() if re.fullmatch(EXTRA, name)}

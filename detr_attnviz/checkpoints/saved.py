@@ -1,7 +1,7 @@
 """Reads what a script saved beside the tensors, in whatever type it wrote it; what makes no sense is quoted."""
 
 import reprlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Generic, Literal, NamedTuple, TypeVar
 
 from detr_attnviz.errors import CheckpointError
@@ -10,8 +10,9 @@ Side = Literal["encoder", "decoder"]
 Value = TypeVar("Value")
 
 OFFICIAL_HEADS = 8
+LARGEST = 1 << 31
+"""No number of heads, pixels or queries is as large; Python writes out only numbers of some thousand digits."""
 HEAD_ARGUMENTS = ("num_attention_heads", "num_heads", "n_head", "attention_heads")
-_MOST = 1 << 31
 _WORDS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
@@ -54,6 +55,12 @@ def saved_dilation(args: Mapping[str, object]) -> Saved[bool]:
     return Saved(False if "model_type" in args else None)
 
 
+def saved_names(args: Mapping[str, object]) -> Sequence[object]:
+    """The classes' names in the order of their labels, empty if there is no such list."""
+    lists = (args.get(name) for name in ("classes", "class_names"))
+    return next((listed for listed in lists if isinstance(listed, (list, tuple)) and listed), ())
+
+
 def how_told(strange: Iterable[str], what: str) -> str:
     """Why something has to be assumed, in brackets: the checkpoint is silent, or says something that is no ``what``."""
     entries = ", ".join(strange)
@@ -66,12 +73,12 @@ def heads_assumed(strange: Iterable[str] = ()) -> str:
 
 
 def whole(value: object) -> int | None:
-    """A whole number above 0 and below two thousand million, also as an integral float or digits; else ``None``."""
+    """A whole number above 0, below ``LARGEST``, also as an integral float or as digits; ``None`` for anything else."""
     if isinstance(value, str) and len(value) < 10 and value.strip().isdecimal():
         value = int(value)
     if isinstance(value, float) and value.is_integer():
         value = int(value)
-    return value if isinstance(value, int) and not isinstance(value, bool) and 0 < value < _MOST else None
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 < value < LARGEST else None
 
 
 def truth(value: object) -> bool | None:
@@ -81,13 +88,24 @@ def truth(value: object) -> bool | None:
     return bool(value) if isinstance(value, (bool, int, float)) and value in (0, 1) else None
 
 
+def text_of(value: object) -> str:
+    """A text as it is, anything else as Python writes it, in short."""
+    return value if isinstance(value, str) else " ".join(_SHORT.repr(value).split())
+
+
 def quoted(name: str, value: object) -> str:
     """An entry as a short text: ``nheads='four'``."""
-    try:
-        text = reprlib.repr(value)
-    except ValueError:  # a number of more digits than Python writes out
-        text = f"<{type(value).__name__}>"
-    return f"{name}={' '.join(text.split())}"
+    return f"{name}={' '.join(_SHORT.repr(value).split())}"
+
+
+class _Short(reprlib.Repr):
+    """``reprlib``, and numbers of more digits than Python writes out."""
+
+    def repr_int(self, value: int, level: int) -> str:
+        return super().repr_int(value, level) if abs(value) < LARGEST**2 else f"<a number of {value.bit_length()} bits>"
+
+
+_SHORT = _Short()
 
 
 def _strange(args: Mapping[str, object], names: Iterable[str], read: Callable[[object], object]) -> tuple[str, ...]:

@@ -1,12 +1,13 @@
 """Reads a DETR's sizes off the shapes of its tensors under official keys; contradictions are gathered, then raised."""
 
+import math
 import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
 from torch import Tensor
 
-from detr_attnviz.errors import CheckpointError
+from detr_attnviz.errors import CheckpointError, few
 
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -22,6 +23,10 @@ NEEDED = (
     "transformer.encoder.layers.0.linear1.weight",
     "transformer.decoder.layers.0.multihead_attn.in_proj_weight",
 )
+OPTIONAL = (BODY + "layer1.0.conv2.weight", BODY + "layer1.0.conv3.weight", "backbone.1.row_embed.weight")
+"""Tensors that not every DETR has, and from which sizes are read as well."""
+SPARE_NUMBERS = 125_000_000
+"""How many more than twice those that are there a model may be missing: it says by name which."""
 
 
 class ResNetSizes(NamedTuple):
@@ -60,9 +65,9 @@ def read(tensors: Mapping[str, Tensor]) -> Sizes:
         raise CheckpointError(
             f"not a whole DETR: {len(missing)} tensors that every DETR has are missing: {', '.join(missing)}"
         )
-    flat = [f"{name} {list(shapes[name])}" for name in NEEDED if len(shapes[name]) not in (2, 4)]
-    if flat:
-        raise CheckpointError(f"tensors of strange shape: {'; '.join(flat)}")
+    strange = [f"{name} {list(shape)}" for name, shape in shapes.items() if not _is_usual(name, shape)]
+    if strange:
+        raise CheckpointError(f"tensors of strange shape: {few(sorted(strange), 8)}")
     wrong: list[str] = []
     cells = shapes.get("backbone.1.row_embed.weight")
     sizes = Sizes(
@@ -81,14 +86,21 @@ def read(tensors: Mapping[str, Tensor]) -> Sizes:
     if wrong:
         more = f" and {len(wrong) - 8} more" if len(wrong) > 8 else ""
         raise CheckpointError(f"tensors that do not make one model: {'; '.join(wrong[:8])}{more}")
+    _refuse_giant(shapes, sizes)
     return sizes
+
+
+def _is_usual(name: str, shape: tuple[int, ...]) -> bool:
+    """Whether sizes can be read off: nothing is empty, and matrices and convolutions have their axes."""
+    has_axes = len(shape) in (2, 4) or name not in NEEDED + OPTIONAL
+    return has_axes and 0 not in shape
 
 
 def _count(shapes: Shapes, prefix: str, wrong: list[str]) -> int:
     """How many numbered parts lie under ``prefix``; their numbers must run from 0 without a gap."""
     numbers = {int(name[len(prefix) :].partition(".")[0]) for name in shapes if name.startswith(prefix)}
     if gaps := sorted(set(range(max(numbers, default=-1) + 1)) - numbers):
-        missing = ", ".join(f"{prefix}{gap}" for gap in gaps)
+        missing = few([f"{prefix}{gap}" for gap in gaps], 8)
         wrong.append(f"{missing} missing, although {prefix}{max(numbers)} is there: the file is not whole")
     return len(numbers)
 
@@ -116,6 +128,25 @@ def _contradictions(shapes: Shapes, sizes: Sizes) -> list[str]:
         for name, shape in sorted(shapes.items())
         if (expected_shape := _lookup(name, expected)) is not None and shape != expected_shape
     ]
+
+
+def _refuse_giant(shapes: Shapes, sizes: Sizes) -> None:
+    """A few tensors may ask for any size, and a model takes its memory before it is known what is missing.
+
+    Raises:
+        CheckpointError: the model would hold far more numbers than the tensors do.
+    """
+    layers = {"transformer.encoder.": sizes.encoder_layers, "transformer.decoder.": sizes.decoder_layers}
+    asked = sizes.box_layers * sizes.width**2 + sum(
+        layers.get(name[: len("transformer.encoder.")], 1) * math.prod(shape)
+        for name, shape in _expected(sizes).items()
+    )
+    there = sum(map(math.prod, shapes.values()))
+    if asked > 2 * there + SPARE_NUMBERS:
+        raise CheckpointError(
+            f"its sizes ask for a model of {asked:,} numbers, but its {len(shapes)} tensors hold {there:,} only: the "
+            "file is not whole"
+        )
 
 
 def _lookup(name: str, expected: Shapes) -> tuple[int, ...] | None:
@@ -160,5 +191,7 @@ def _expected_body(resnet: ResNetSizes) -> dict[str, tuple[int, ...]]:
             else:
                 expected[name + "conv1.weight"] = (inner, before, 3, 3)
                 expected[name + "conv2.weight"] = (after, inner, 3, 3)
+            if block == 0:
+                expected[name + "downsample.0.weight"] = (after, before, 1, 1)
             before = after
     return expected

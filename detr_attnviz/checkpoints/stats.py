@@ -109,12 +109,17 @@ def module_stats(attention: AttentionWeights, heads: int | None = None) -> Modul
         out_spectral=math.nan if out is None else _spectral(out, grams.out),
         qk_stable_rank=_whole_rank(grams.q, grams.k),
         ov_stable_rank=_whole_rank(grams.v, grams.out),
-        nan=sum(int(tensor.isnan().sum()) for tensor in parts.values()),
-        inf=sum(int(tensor.isinf().sum()) for tensor in parts.values()),
+        nan=sum(int(_wide(tensor).isnan().sum()) for tensor in parts.values()),
+        inf=sum(int(_wide(tensor).isinf().sum()) for tensor in parts.values()),
         per_head=per_head,
         qk_similarity=qk_similarity,
         ov_similarity=ov_similarity,
     )
+
+
+def _wide(tensor: Tensor) -> Tensor:
+    """In float64: not every eighth of precision has its own test for infinity."""
+    return tensor if tensor.is_complex() else tensor.double()
 
 
 class _Grams(NamedTuple):

@@ -15,7 +15,7 @@ SEVERAL_MAPS = frozenset({"decompose"})
 """Methods that give several maps a query: they rank no cells."""
 NOTATION = "METHOD[:HEAD][@LAYERS], such as raw, raw:max, raw:3@4, raw@all or raw@3+5"
 
-_FORM = re.compile(r"(?P<method>[^:@]+)(?::(?P<head>[^:@]+))?(?:@(?P<layers>all|-?\d+(?:\+-?\d+)*))?")
+_FORM = re.compile(r"(?P<method>[^:@]+)(?::(?P<head>[^:@]+))?(?:@(?P<layers>all|-?\d{1,9}(?:\+-?\d{1,9})*))?")
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,8 +76,8 @@ class Ledger:
             if row["settings_hash"] == self.settings_hash:
                 result = PictureResult.from_row(row)
                 self._known[result.picture, result.sha256] = result
-        except (ValueError, KeyError, TypeError):
-            return False
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
+            return False  # a number too large for a float, lists within lists within lists
         return True
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from detr_attnviz.evaluation.settings import EvaluationSettings
+from detr_attnviz.evaluation.settings import BASELINES, DIRECTIONS, QUANTITIES, EvaluationSettings
 
 Box = tuple[float, float, float, float]
 Curves = NDArray[np.float64]
@@ -59,6 +59,15 @@ class PictureResult:
         """The same as plain data."""
         return {**_fields(self), "queries": [_query_row(query) for query in self.queries]}
 
+    def fits(self, settings: EvaluationSettings) -> bool:
+        """Whether it holds all that these settings ask for: somebody may have edited the file that it is from."""
+        shape = (len(BASELINES), len(DIRECTIONS), len(settings.shares), len(QUANTITIES))
+        return all(
+            name in query.maps and query.maps[name].curves.shape == shape
+            for query in self.queries
+            for name in settings.maps
+        )
+
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> "PictureResult":
         """The inverse of ``as_row``.
@@ -101,10 +110,26 @@ def _query_row(query: QueryResult) -> dict[str, Any]:
 
 def _query(row: Mapping[str, Any]) -> QueryResult:
     left, top, right, bottom = map(float, row["box"])
-    maps = {
-        name: MapResult(one["is_empty"], one["places"], one["sanity"], np.array(one["curves"], dtype=np.float64))
-        for name, one in row["maps"].items()
-    }
     heads = {site: np.array(effects, dtype=np.float64) for site, effects in row["heads"].items()}
-    known = {name: row[name] for name in ("query", "label", "name", "score", "chance")}
-    return QueryResult(**known, box=(left, top, right, bottom), maps=maps, heads=heads)
+    if any(effects.ndim != 2 or effects.shape[1] != len(QUANTITIES) for effects in heads.values()):
+        raise ValueError("heads have other quantities")
+    return QueryResult(
+        query=int(row["query"]),
+        label=int(row["label"]),
+        name=str(row["name"]),
+        score=float(row["score"]),
+        box=(left, top, right, bottom),
+        chance=_at_places(row["chance"]),
+        maps={name: _map(one) for name, one in row["maps"].items()},
+        heads=heads,
+    )
+
+
+def _map(row: Mapping[str, Any]) -> MapResult:
+    sanity = None if row["sanity"] is None else float(row["sanity"])
+    curves = np.array(row["curves"], dtype=np.float64)
+    return MapResult(bool(row["is_empty"]), _at_places(row["places"]), sanity, curves)
+
+
+def _at_places(row: Mapping[str, Any]) -> dict[str, float]:
+    return {place: float(row[place]) for place in PLACES}

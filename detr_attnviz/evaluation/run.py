@@ -110,6 +110,7 @@ def _outcomes(
         try:
             digest = _digest(picture)
             known = ledger.find(picture.location, digest)
+            known = known if known is not None and known.fits(examiner.settings) else None
             outcome, is_new = known or _examined(examiner, ledger, picture, digest), known is None
         except OF_A_PICTURE as error:
             message = str(of_this_picture(error)).removeprefix(f"{picture.path}: ")

@@ -178,3 +178,21 @@ def test_whatever_the_file_holds_it_is_read_or_refused(path: Path, noise: bytes,
     assert [len(rows) for rows in found] in ([2, 1], [2, 0], [0, 1], [0, 0])
     write(path, [("a.jpg", 2), ("b.jpg", 1)])
     assert files(path, "a.jpg", "b.jpg") == [["a.jpg/0", "a.jpg/1"], ["b.jpg/0"]]
+
+
+@pytest.mark.parametrize(
+    "more", ['"picture": "b.jpg"', '"part": 9', '"parts": 9', pytest.param(f'"x": {"[" * 60_000}', id="deep")]
+)
+def test_a_line_that_says_two_things_or_nests_too_deep_gives_no_rows(path: Path, more: str) -> None:
+    path.write_text(f'{{"picture": "a.jpg", "part": 1, "parts": 1, {more}}}\n')
+    assert files(path, "a.jpg", "b.jpg") == [[], []]
+    write(path, [("a.jpg", 1)])
+    assert files(path, "a.jpg") == [["a.jpg/0"]]
+
+
+def test_a_damaged_manifest_whose_pictures_are_taken_back_stays_ours(path: Path) -> None:
+    write(path, [("a.jpg", 1)])
+    path.write_bytes(b"{}\n" + path.read_bytes())
+    with Manifest(path) as manifest:
+        manifest.take_back("a.jpg")
+    assert files(path, "a.jpg") == [[]]

@@ -231,3 +231,21 @@ def test_what_cannot_be_told_apart_is_left_out_with_its_reason(
 
 def test_a_key_that_ends_like_attention_by_chance_is_nothing() -> None:
     assert survey({"embeddings.query.weight": torch.zeros(3, 3)}) == ((), ())
+
+
+@pytest.mark.parametrize("shape", [(100_000, 12), (12, 100_000)])
+def test_a_matrix_that_no_projection_is_like_is_left_out(shape: tuple[int, int]) -> None:
+    state = linear("q_proj") | linear("v_proj") | {"k_proj.weight": torch.zeros(()).expand(shape)}
+    assert survey(state) == ((), (("", "k_proj.weight is far longer one way than the other"),))
+
+
+def test_an_output_that_no_projection_is_like_is_not_taken() -> None:
+    state = linear("q_proj") | linear("k_proj") | linear("v_proj")
+    (found,) = find_attention(state | {"out_proj.weight": torch.zeros(()).expand(6, 100_000)})
+    assert found.out_weight is None
+
+
+def test_numbers_of_thousands_of_digits_are_no_layers() -> None:
+    names = [f"blocks.{number}.attn" for number in ("9" * 5000, "10", "9")]
+    found = find_attention({f"{name}.in_proj_weight": torch.zeros(6, 2) for name in names})
+    assert [weights.layer for weights in found] == [None, 9, 10]

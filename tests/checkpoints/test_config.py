@@ -299,7 +299,7 @@ def test_pre_norm_is_told_by_the_encoders_norm() -> None:
 def test_backbone_is_read_off_the_shapes(shape: ResNetShape, name: str) -> None:
     with torch.device("meta"):
         state = official_state(backbone=shape)
-    config = inferred(state)
+    config = inferred({name: torch.zeros(()).expand(tensor.shape) for name, tensor in state.items()})
     found = ResNetShape(config.blocks, config.bottleneck, config.expansion, config.width_per_group, config.groups)
     assert found == replace(shape, expansion=shape.expansion if shape.bottleneck else 1)
     assert config.backbone_name == name
@@ -357,3 +357,55 @@ def test_tensor_of_a_strange_shape_is_an_error_of_ours() -> None:
 
 def test_infer_takes_any_renamed_state() -> None:
     assert infer(Renamed(official_state(), "official"), args={}, file_name="", nheads=4).width == 32
+
+
+@pytest.mark.parametrize(
+    ("key", "shape"),
+    [
+        ("backbone.0.body.layer1.0.conv3.weight", ()),
+        ("backbone.0.body.layer1.0.conv3.weight", (64,)),
+        ("class_embed.weight", (0, 32)),
+        ("class_embed.bias", (0,)),
+    ],
+)
+def test_sizes_are_read_off_whole_shapes_only(key: str, shape: tuple[int, ...]) -> None:
+    with pytest.raises(CheckpointError, match=f"strange shape: {re.escape(key)}"):
+        inferred(official_state() | {key: torch.zeros(shape)})
+
+
+def test_many_gaps_are_named_in_short() -> None:
+    state = official_state() | {"transformer.decoder.layers.99.norm3.bias": torch.zeros(32)}
+    with pytest.raises(CheckpointError, match=r"layers\.9, … and 89 more missing, although .*layers\.99 is there"):
+        inferred(state)
+
+
+def test_sizes_of_a_model_that_the_file_cannot_hold_are_refused() -> None:
+    wide, body = 300_000, "backbone.0.body.layer"
+    state = {
+        key: tensor
+        for key, tensor in official_state().items()
+        if not re.match(f"{body}[234].*(conv|downsample.0)", key)
+    }
+    shapes = {
+        "1.0.conv1.weight": (wide, 64, 1, 1),
+        "1.0.conv2.weight": (wide, 1, 3, 3),
+        "1.0.conv3.weight": (64, wide, 1, 1),
+    }
+    state |= {body + name: torch.zeros(()).expand(shape) for name, shape in shapes.items()}
+    with pytest.raises(CheckpointError, match=r"ask for a model of 2,\d{3},\d{3},\d{3} numbers.*the file is not whole"):
+        inferred(state)
+
+
+@pytest.mark.parametrize("heads", [10**5000, -(10**5000)], ids=["above 0", "below 0"])
+def test_heads_of_thousands_of_digits_are_quoted_by_their_bits(heads: int) -> None:
+    config = inferred(official_state(heads=8), {"nheads": heads})
+    assert config.heads == 8
+    assert "nheads=<a number of 16610 bits>" in config.assumed[0]
+
+
+def test_class_names_of_any_type() -> None:
+    state = official_state()
+    assert inferred(state, {"nheads": 4, "classes": torch.ones(3), "class_names": ["a", "b"]}).class_names == ("a", "b")
+    labels = {"0": "cat", 2: "dog", "9" * 5000: "far", 10**5000: "farther", "1": 10**5000}
+    names = inferred(state, {"nheads": 4, "id2label": labels}).class_names
+    assert names == ("cat", "<a number of 16610 bits>", "dog", "", "")

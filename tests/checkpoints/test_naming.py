@@ -136,3 +136,10 @@ def test_every_official_tensor_of_the_parity_cases_is_placed(case: str) -> None:
     found = canonical(state)
     assert found.unknown == ()
     assert len(found.tensors) + len(found.extra) == len(state)
+
+
+@pytest.mark.parametrize("number", ["999999999999", "100", "007", "-1", "٣", pytest.param("9" * 5000, id="many")])
+def test_a_number_that_no_layer_has_is_unknown(number: str) -> None:
+    key = f"transformer.decoder.layers.{number}.norm3.bias"
+    found = canonical(official_state() | {key: torch.zeros(32)})
+    assert found.unknown == (key,)

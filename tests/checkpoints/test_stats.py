@@ -64,7 +64,7 @@ def test_head_numbers_equal_a_decomposition() -> None:
     assert torch.allclose(torch.tensor(found.qk_similarity).double(), flat @ flat.T, atol=1e-6)
 
 
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64, torch.float8_e4m3fn])
 def test_every_precision_is_promoted(dtype: torch.dtype) -> None:
     weights = attention_of(dtype=dtype)
     found = module_stats(weights, heads=4)

@@ -50,3 +50,12 @@ def test_the_picture_itself_is_never_overwritten(street: str) -> None:
 def test_a_folder_that_cannot_be_made(street: str) -> None:
     with pytest.raises(OutputError, match="cannot make the folder .*: a file has the name that a folder needs"):
         result_file(Path(street) / "figure.pdf", [street], ".grid.pdf", SUFFIXES)
+
+
+def test_a_name_that_no_file_can_have(street: str) -> None:
+    long = Path(f"{'a' * 300}.pdf")
+    assert result_file(long, [street], ".grid.pdf", SUFFIXES) == long  # writing says what is wrong with it
+    with pytest.raises(OutputError, match="cannot make the folder"):
+        result_file(Path("a" * 300, "b.pdf"), [street], ".grid.pdf", SUFFIXES)
+    with pytest.raises(ChoiceError, match="this can be written as"):
+        result_file(Path("a" * 300), [street], ".grid.pdf", SUFFIXES)

@@ -34,6 +34,7 @@ def test_what_a_method_does_anyway_is_not_in_its_name(text: str) -> None:
     ("text", "words"),
     [
         ("relevence", "did you mean relevance"),
+        pytest.param("raw@" + "9" * 5000, "is no method: give METHOD", id="digits"),
         ("zebra", "methods to evaluate are raw, "),
         ("decompose", "several maps a query, which rank no cells"),
         ("rollout:max", "rollout:max: method rollout leaves no choice of heads"),

@@ -60,6 +60,25 @@ def test_another_program_s_file_is_left_alone(tmp_path: Path, line: str) -> None
     assert path.read_text() == line
 
 
+@pytest.mark.parametrize(
+    ("known", "damaged"),
+    [
+        ('"forwards": 3', '"forwards": Infinity'),
+        pytest.param('"forwards": 3', f'"forwards": {"[" * 60_000}', id="deep"),
+        pytest.param('"box": [0.0', f'"box": [1{"0" * 400}', id="large"),
+        ('"maps": {', '"maps": [1], "x": {'),
+        ('"energy"', '"energi"'),
+        ('"score": 0.9', '"score": "high"'),
+    ],
+)
+def test_a_damaged_result_is_no_result_of_ours(path: Path, known: str, damaged: str) -> None:
+    whole = path.read_text()
+    assert known in whole
+    path.write_text(whole.replace(known, damaged, 1))
+    with pytest.raises(OutputError, match="no results of attnviz evaluate"), opened(path, "one"):
+        pass
+
+
 def test_one_run_at_a_time(path: Path) -> None:
     with opened(path, "one"), pytest.raises(OutputError, match="another run is writing"), opened(path, "two"):
         pass

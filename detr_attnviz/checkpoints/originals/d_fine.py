@@ -29,6 +29,9 @@ ENDS: Rows = {
 TWICE = ("decoder.decoder.up", "decoder.decoder.reg_scale")
 """The decoder holds these two of its parent as well."""
 
+MOST_POINTS = 128
+"""Sampling points of a query and head on all levels; published models have 12."""
+
 FUSION = {"cv1": "conv1", "cv2.1": "conv2", "cv3.1": "conv3", "cv4": "conv4"}
 """Convolutions of a fusion block; between them stand two stacks of re-parametrised blocks."""
 STACKS = {"cv2.0": "csp_rep1", "cv3.0": "csp_rep2"}
@@ -134,9 +137,15 @@ def _points(reading: Reading) -> list[int]:
     """
     if not reading.has(_SCALE):
         return []
-    values = reading.tensors[_SCALE].tolist()
+    scale = reading.tensors[_SCALE]
+    if scale.ndim != 1 or scale.numel() > MOST_POINTS or not scale.is_floating_point():
+        raise CheckpointError(
+            f"{reading.place}: {_SCALE} has shape {list(scale.shape)} and type {scale.dtype}; expected a list of "
+            f"floating-point numbers, one for each of at most {MOST_POINTS} points"
+        )
+    values = scale.tolist()
     points: list[int] = []
-    while sum(points) < len(values) and values[sum(points)] > 0:
+    while sum(points) < len(values) and values[sum(points)] * MOST_POINTS >= 1:
         points.append(max(round(1 / values[sum(points)]), 1))
     shares = [1 / count for count in points for _ in range(count)]
     if len(shares) != len(values) or any(abs(a - b) > 0.01 * b for a, b in zip(values, shares, strict=True)):

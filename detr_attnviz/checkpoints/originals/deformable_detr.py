@@ -7,6 +7,7 @@ twice, as are the class heads of two stages: the decoder holds them as well. Wit
 from detr_attnviz.checkpoints.originals import resnet
 from detr_attnviz.checkpoints.originals.reading import Reading
 from detr_attnviz.checkpoints.originals.templates import Rows, expand
+from detr_attnviz.errors import CheckpointError
 
 USUAL_PROPOSALS = 300
 SEVERAL_SCALES = (2, 3, 4)
@@ -69,7 +70,7 @@ def config(reading: Reading) -> dict[str, object]:
         CheckpointError: a backbone, a position embedding or an option that was not taught.
     """
     reading.refuse_unless("position_embedding", ("sine", "v2"))
-    levels = reading.size("transformer.level_embed")
+    levels = _levels(reading)
     width = reading.size("transformer.level_embed", 1)
     heads = reading.heads(width)
     two_stages = _has_two_stages(reading)
@@ -91,7 +92,7 @@ def names(reading: Reading) -> dict[str, str]:
     """Every original name and its target."""
     two_stages, layers = _has_two_stages(reading), reading.count("transformer.decoder.layers.")
     heads = range(layers + two_stages)
-    levels = range(reading.size("transformer.level_embed"))
+    levels = range(_levels(reading))
     found = {
         **resnet.names(reading),
         **expand(ENCODER, n=range(reading.count("transformer.encoder.layers."))),
@@ -107,6 +108,21 @@ def names(reading: Reading) -> dict[str, str]:
 def dropped(reading: Reading) -> set[str]:
     """Names that have no target on purpose."""
     return resnet.counters(reading)
+
+
+def _levels(reading: Reading) -> int:
+    """As many as there are projections, one into each.
+
+    Raises:
+        CheckpointError: their embeddings are more or fewer.
+    """
+    levels, embedded = reading.count("input_proj."), reading.size("transformer.level_embed")
+    if levels != embedded:
+        raise CheckpointError(
+            f"{reading.place}: transformer.level_embed has {embedded} rows for {levels} projections input_proj.N; "
+            "expected one for each"
+        )
+    return levels
 
 
 def _has_two_stages(reading: Reading) -> bool:

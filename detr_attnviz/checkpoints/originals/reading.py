@@ -7,8 +7,18 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 from detr_attnviz.checkpoints.coco import COCO_CONTIGUOUS_NAMES, COCO_NAMES
+from detr_attnviz.checkpoints.dialects import NUMBER
 from detr_attnviz.checkpoints.packed import check_heads
-from detr_attnviz.checkpoints.saved import OFFICIAL_HEADS, heads_assumed, quoted, saved_dilation, saved_heads, whole
+from detr_attnviz.checkpoints.saved import (
+    OFFICIAL_HEADS,
+    heads_assumed,
+    quoted,
+    saved_dilation,
+    saved_heads,
+    saved_names,
+    text_of,
+    whole,
+)
 from detr_attnviz.errors import CheckpointError
 
 
@@ -41,7 +51,7 @@ class Reading:
 
     def count(self, prefix: str) -> int:
         """One more than the largest number that follows ``prefix``; a gap shows as missing names."""
-        pattern = re.compile(re.escape(prefix) + r"(\d+)(?:\.|$)")
+        pattern = re.compile(re.escape(prefix) + f"({NUMBER})" + r"(?:\.|$)")
         numbers = (int(match.group(1)) for name in self.tensors if (match := pattern.match(name)))
         return max(numbers, default=-1) + 1
 
@@ -78,7 +88,7 @@ class Reading:
             CheckpointError: naming the argument, its value and those that are known.
         """
         value = self.args.get(name)
-        if value is not None and value not in taught:
+        if value is not None and not (isinstance(value, (str, int)) and value in taught):  # tensors compare in parts
             known = ", ".join(repr(each) for each in taught)
             raise CheckpointError(f"{self.place}: {quoted(name, value)} is not supported; supported are {known}")
 
@@ -91,8 +101,8 @@ class Reading:
 
     def labels(self, classes: int) -> dict[str, object]:
         """The configuration's entry for the classes: their names where they are known or usual."""
-        listed = self.args.get("classes") or self.args.get("class_names")
-        if isinstance(listed, (list, tuple)) and len(listed) == classes:
+        listed = saved_names(self.args)
+        if listed and len(listed) == classes:
             return _id2label(listed)
         dataset = self.args.get("dataset_file")
         usual = {len(names): names for names in (COCO_NAMES, COCO_CONTIGUOUS_NAMES)}.get(classes)
@@ -104,5 +114,5 @@ class Reading:
 
 
 def _id2label(names: Collection[object]) -> dict[str, object]:
-    table = {str(label): str(name) for label, name in enumerate(names)}
+    table = {str(label): text_of(name) for label, name in enumerate(names)}
     return {"id2label": table, "label2id": {name: int(label) for label, name in table.items()}}

@@ -10,6 +10,7 @@ from detr_attnviz.checkpoints.originals import conditional_detr, d_fine, dab_det
 from detr_attnviz.checkpoints.originals.reading import Reading
 from detr_attnviz.checkpoints.originals.templates import move
 from detr_attnviz.checkpoints.prefixes import strip_prefixes
+from detr_attnviz.checkpoints.substance import refuse_hollow
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ def original(tensors: Mapping[str, Tensor], args: Mapping[str, object], source: 
 
     Raises:
         CheckpointKeysError: one of these repositories', but tensors are missing or have no place; lists them all.
-        CheckpointError: an argument or a backbone that is not supported, by its name.
+        CheckpointError: an argument or a backbone that is not supported, by its name; or tensors that are hollow.
         ChoiceError: a number of heads that does not divide the width.
     """
     bare = {strip_prefixes(name): tensor for name, tensor in tensors.items()}
@@ -90,6 +91,7 @@ def original(tensors: Mapping[str, Tensor], args: Mapping[str, object], source: 
 
 
 def _convert(layout: Layout, reading: Reading) -> Original:
+    refuse_hollow(reading.tensors)
     family = layout.family
     kind: dict[str, object] = {"model_type": layout.model_type, "architectures": [layout.architecture]}
     config = kind | family.config(reading)

@@ -46,13 +46,18 @@ def move(
     """The tensors under their targets; ``dropped`` are names that have none on purpose.
 
     Raises:
-        CheckpointKeysError: lists every tensor that is missing and every one that has no place.
+        CheckpointKeysError: lists every tensor that is missing, has no place, or cannot be kept in three parts.
     """
     unexpected = tensors.keys() - names.keys() - set(dropped)
     unexpected = {name for name in unexpected if name.rpartition(".")[2] not in PROFILED}
     missing = {name for name in names.keys() - tensors.keys() if not name.endswith(COUNTER)}
     if missing or unexpected:
         raise CheckpointKeysError(source, missing=missing, unexpected=unexpected)
+    uneven = {old for old, new in names.items() if "{qkv}" in new and not _has_thirds(tensors[old])}
+    if uneven:
+        raise CheckpointKeysError(
+            source, wrong_shape=(f"{old} {list(tensors[old].shape)} instead of [3·width, …]" for old in uneven)
+        )
     moved: dict[str, Tensor] = {}
     for old, new in names.items():
         tensor = tensors[old] if old in tensors else torch.zeros((), dtype=torch.int64)
@@ -61,3 +66,7 @@ def move(
         else:
             moved[new] = tensor
     return moved
+
+
+def _has_thirds(tensor: Tensor) -> bool:
+    return tensor.ndim > 0 and tensor.shape[0] > 0 and tensor.shape[0] % 3 == 0

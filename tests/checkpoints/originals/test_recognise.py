@@ -181,3 +181,51 @@ def test_sampling_points_that_are_no_shares_are_refused(scale: float) -> None:
     wrong = {key: torch.full_like(case.tensors[key], scale)}
     with pytest.raises(CheckpointError, match="expected one over the points of each level"):
         original(case.tensors | wrong, case.args)
+
+
+def test_levels_and_their_projections_must_agree() -> None:
+    case = golden("deformable-detr")
+    wrong = {"transformer.level_embed": torch.zeros(()).expand(500_000, 32)}
+    with pytest.raises(CheckpointError, match=r"level_embed has 500000 rows for \d projections.*expected one for each"):
+        original(case.tensors | wrong, case.args)
+
+
+@pytest.mark.parametrize("shape", [(), (0,), (2,), (95,)])
+def test_a_packed_tensor_without_thirds_is_listed(shape: tuple[int, ...]) -> None:
+    case = golden("conditional-detr")
+    key = "transformer.encoder.layers.0.self_attn.in_proj_bias"
+    with pytest.raises(CheckpointKeysError, match=r"1 of another shape .*instead of \[3·width, …\]"):
+        original(case.tensors | {key: torch.zeros(shape)}, case.args)
+
+
+@pytest.mark.parametrize(
+    "scale", [torch.ones(2, 3), torch.ones(()), torch.ones(6, dtype=torch.int64), torch.zeros(()).expand(10**6)]
+)
+def test_sampling_points_in_another_form_are_refused(scale: torch.Tensor) -> None:
+    case = golden("d-fine")
+    key = "decoder.decoder.layers.0.cross_attn.num_points_scale"
+    with pytest.raises(CheckpointError, match="expected a list of floating-point numbers, one for each of at most 128"):
+        original(case.tensors | {key: scale}, case.args)
+
+
+def test_a_share_that_no_number_of_points_has_is_refused() -> None:
+    case = golden("d-fine")
+    key = "decoder.decoder.layers.0.cross_attn.num_points_scale"
+    with pytest.raises(CheckpointError, match="expected one over the points of each level"):
+        original(case.tensors | {key: torch.full_like(case.tensors[key], 1e-30)}, case.args)
+
+
+@pytest.mark.parametrize("value", [torch.ones(3), torch.ones(()), 10**5000], ids=["tensor", "number", "digits"])
+def test_an_argument_of_another_type_is_refused_by_its_name(value: object) -> None:
+    case = golden("conditional-detr")
+    with pytest.raises(CheckpointError, match="pre_norm=.* is not supported; supported are False"):
+        original(case.tensors, {**case.args, "pre_norm": value})
+
+
+@pytest.mark.parametrize("number", ["9999999999", "100", "9" * 5000], ids=["ten", "three", "many"])
+def test_a_number_that_no_layer_has_is_listed(number: str) -> None:
+    case = golden("dab-detr")
+    key = f"transformer.encoder.layers.{number}.norm1.bias"
+    with pytest.raises(CheckpointKeysError) as caught:
+        original(case.tensors | {key: torch.zeros(1)}, case.args)
+    assert (caught.value.unexpected, caught.value.missing) == ((key,), ())
