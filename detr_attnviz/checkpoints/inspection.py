@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from detr_attnviz.checkpoints.attention import AttentionKind, AttentionWeights, 
 from detr_attnviz.checkpoints.layouts import LAYOUTS
 from detr_attnviz.checkpoints.naming import canonical
 from detr_attnviz.checkpoints.packed import check_heads
-from detr_attnviz.checkpoints.read import Checkpoint, read
+from detr_attnviz.checkpoints.read import Checkpoint, read, sha256_of
 from detr_attnviz.checkpoints.saved import OFFICIAL_HEADS, Saved, heads_assumed, how_told, saved_heads
 from detr_attnviz.checkpoints.source import locate
 from detr_attnviz.checkpoints.stats import ModuleStats, module_stats
@@ -70,7 +71,9 @@ def inspect(
         CheckpointError: it cannot be found or read, or holds no attention weights that can be split.
         ChoiceError: no such module or layer, or heads that divide no module's rows.
     """
-    checkpoint = read(locate(path, may_fetch=False)[1])
+    place = locate(path, may_fetch=False)[1]
+    zoo.refuse_damaged(place, partial(sha256_of, place))
+    checkpoint = read(place)
     refuse_hollow(checkpoint.tensors, f"{checkpoint.path}: ")
     found, skipped = survey(checkpoint.tensors)
     if not found:
@@ -206,7 +209,7 @@ def _saved_heads_of(checkpoint: Checkpoint, kind: AttentionKind) -> Saved[int]:
 
 def _official_heads(path: Path) -> int | None:
     official = zoo.of_file(path.name)
-    return official.heads if official else None
+    return official.heads if official and zoo.is_official(path, partial(sha256_of, path)) else None
 
 
 def _is_detr(checkpoint: Checkpoint) -> bool:

@@ -98,6 +98,15 @@ def of_file(file_name: str) -> Known | None:
     return next((entry for entry in _KNOWN if base in (entry.file, f"{entry.name}.pth")), None)
 
 
+def is_official(path: str | Path, sha256: Callable[[], str]) -> bool:
+    """Whether it is a known checkpoint by its name and its content, which alone tells what its tensors do not.
+
+    ``sha256`` is asked for only where the name is a known one.
+    """
+    entry = of_file(str(path))
+    return entry is not None and sha256().startswith(entry.sha256_prefix)
+
+
 def is_genuine(path: str | Path, sha256: str) -> bool:
     """Whether a file is what its name says: False for a name that carries an official hash over other content."""
     entry = _claimed_by(path)

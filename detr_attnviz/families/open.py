@@ -3,19 +3,20 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
 from torch import nn
 
-from detr_attnviz.checkpoints import naming
+from detr_attnviz.checkpoints import naming, zoo
 from detr_attnviz.checkpoints.choice import Weights as Weights
 from detr_attnviz.checkpoints.class_names import read_class_names
 from detr_attnviz.checkpoints.coco import COCO_NAMES
 from detr_attnviz.checkpoints.config import check_class_names, infer
 from detr_attnviz.checkpoints.folder import FOLDER_FILES
 from detr_attnviz.checkpoints.originals.recognise import Original, original
-from detr_attnviz.checkpoints.read import Checkpoint, read
+from detr_attnviz.checkpoints.read import Checkpoint, read, sha256_of
 from detr_attnviz.checkpoints.relatives import refuse_folder_untold
 from detr_attnviz.checkpoints.source import default_source as default_source
 from detr_attnviz.checkpoints.source import locate
@@ -91,6 +92,7 @@ def _open_saved(source: str | Path, options: OpenOptions) -> Family:
         )
     name, path = locate(source, progress=options.progress)
     _refuse_configuration(path)
+    zoo.refuse_damaged(path, partial(sha256_of, path))
     found = read(path, weights=options.weights)
     if _is_of_transformers(found.args):
         return _open_transformers(found, name, options)
@@ -169,7 +171,7 @@ def _open_native(found: Checkpoint, name: str, options: OpenOptions) -> Family:
         config = infer(
             renamed,
             args=found.args,
-            file_name=path.name,
+            file_name=path.name if zoo.is_official(path, partial(sha256_of, path)) else "",
             nheads=options.nheads,
             dilation=options.dilation,
             class_names=options.class_names,

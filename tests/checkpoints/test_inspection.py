@@ -10,6 +10,7 @@ import torch
 
 from detr_attnviz.checkpoints import zoo
 from detr_attnviz.checkpoints.inspection import inspect
+from detr_attnviz.checkpoints.read import sha256_of
 from detr_attnviz.errors import CheckpointError, ChoiceError
 from tests.checkpoints.states import hugging_face_state, transformer_state
 
@@ -67,8 +68,18 @@ def test_sides_of_a_hugging_face_model_may_differ_in_heads(saved: Callable[..., 
     assert [row.heads for row in found.rows] == [2, 4, 4, 4, 4]
 
 
-def test_heads_of_an_official_file(saved: Callable[..., Path]) -> None:
-    assert inspect(saved(transformer_state(), "detr-r50-e632da11.pth")).notes == ()
+def test_heads_of_an_official_file(saved: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("detr-r50-e632da11.pth", "detr-r50.pth"):
+        path = saved(transformer_state(), name)
+        with monkeypatch.context() as patch:
+            patch.setattr(zoo.Known, "sha256_prefix", sha256_of(path)[:8])
+            assert inspect(path).notes == ()
+
+
+def test_heads_of_another_file_by_an_official_name(saved: Callable[..., Path]) -> None:
+    assert "8 heads assumed" in inspect(saved(transformer_state(), "detr-r50.pth")).notes[0]
+    with pytest.raises(CheckpointError, match="cut off, damaged or another file"):
+        inspect(saved(transformer_state(), "detr-r50-e632da11.pth"))
 
 
 def test_heads_unknown_for_another_model(vision_transformer: Path) -> None:
@@ -149,6 +160,7 @@ def test_known_name_that_is_not_on_disk_says_how_to_fetch_it(tmp_path: Path, mon
         inspect("detr-r50")
     zoo.local_path("detr-r50").parent.mkdir(parents=True)
     torch.save({"model": transformer_state()}, zoo.local_path("detr-r50"))
+    monkeypatch.setattr(zoo.Known, "sha256_prefix", sha256_of(zoo.local_path("detr-r50"))[:8])
     assert len(inspect("detr-r50").rows) == 5
 
 

@@ -11,6 +11,8 @@ import torch
 from safetensors.torch import save_file
 
 import detr_attnviz as av
+from detr_attnviz.checkpoints import zoo
+from detr_attnviz.checkpoints.read import sha256_of
 from detr_attnviz.errors import CheckpointError
 from tests.checkpoints.states import detectron2_state, hugging_face_state, official_state, prefixed
 
@@ -75,3 +77,23 @@ def test_number_of_heads_that_does_not_divide_the_width_is_refused(tmp_path: Pat
     path = saved("training", 5, False, tmp_path)
     with pytest.raises(CheckpointError, match="--nheads"):
         av.load(path)
+
+
+@pytest.mark.parametrize(("name", "is_dilated"), [("detr-r50-dc5", True), ("detr-r50", False)])
+def test_an_official_name_tells_of_official_content_only(
+    name: str, is_dilated: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bare, hashed = tmp_path / f"{name}.pth", tmp_path / zoo.find(name).file
+    for path in (bare, hashed):
+        torch.save({"model": official_state()}, path)
+    notes = av.load(bare).notes
+    assert any("8 heads assumed" in note for note in notes)
+    assert any("not dilated, assumed" in note for note in notes)
+    with pytest.raises(CheckpointError, match=rf"another file: its sha256 is .*checkpoints download {name}"):
+        av.load(hashed)
+    for path in (bare, hashed):
+        with monkeypatch.context() as patch:
+            patch.setattr(zoo.Known, "sha256_prefix", sha256_of(path)[:8])
+            detector = av.load(path)
+        assert detector.provenance["dilation"] == str(is_dilated)
+        assert not any("assumed (" in note for note in detector.notes)
