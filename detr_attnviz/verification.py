@@ -19,7 +19,8 @@ import torch
 from torch import Tensor, nn
 
 from detr_attnviz.detector import Detector, exact_inference
-from detr_attnviz.errors import CaptureError
+from detr_attnviz.errors import CaptureError, few
+from detr_attnviz.families.base import Prepared
 from detr_attnviz.pictures import read_picture
 from detr_attnviz.recording.hooks import Records, record
 from detr_attnviz.recording.multihead import arguments_of
@@ -76,6 +77,34 @@ class SiteProof:
             return False
         return self.difference <= self.tolerance and self.row_error <= ROW_TOLERANCE and not self.padding_mass
 
+    @property
+    def fault(self) -> str:
+        """What is wrong with the map, in one sentence; "" where nothing is, or nobody could be asked."""
+        if self.passed or self.difference is None or self.row_error is None:
+            return ""
+        own = "own weights" if self.against == "weights" else "own output"
+        if any(map(math.isnan, (self.difference, self.row_error, self.padding_mass or 0.0))):
+            return (
+                f"{self.site}: the map or the module's {own} holds NaN: the checkpoint may hold NaN or Inf (attnviz "
+                "inspect-weights counts them)"
+            )
+        if self.difference == math.inf:
+            return f"{self.site}: the map has another shape than the module's {own}"
+        if self.difference > self.tolerance:
+            return (
+                f"{self.site}: the map differs from the module's {own} by {self.difference:.1e}, and "
+                f"{self.tolerance:g} at most was expected"
+            )
+        if self.row_error > ROW_TOLERANCE:
+            return f"{self.site}: a row of the map sums to 1 ± {self.row_error:.1e}"
+        return f"{self.site}: a query gives {self.padding_mass:g} of its attention to padding, which gets none"
+
+    @property
+    def badness(self) -> float:
+        """By which sites that failed are compared: differences in tolerances, NaN above all."""
+        values = [(self.difference or 0.0) / self.tolerance, (self.row_error or 0.0) / ROW_TOLERANCE]
+        return math.inf if any(map(math.isnan, values)) else max(values)
+
 
 @dataclass(frozen=True)
 class Verification:
@@ -95,6 +124,24 @@ class Verification:
         proven = [site for site in self.sites if site.has_truth]
         return self.output_unchanged and bool(proven) and all(site.passed for site in proven)
 
+    @property
+    def fault(self) -> str:
+        """What is wrong at the worst site, in one sentence; "" where nothing is, whether or not all is proven."""
+        failed = [site for site in self.sites if site.fault]
+        if failed:
+            return max(failed, key=lambda site: site.badness).fault
+        return "" if self.output_unchanged else "the model's output is another while it is recorded"
+
+    @property
+    def summary(self) -> str:
+        """What is proven and what is not, in one sentence, when there is no fault."""
+        proven = [site for site in self.sites if site.has_truth]
+        if not proven:
+            return f"maps not verified: nothing tells what the model itself says of {few(self.unproven)}"
+        worst = max(site.difference or 0.0 for site in proven)
+        but = f"; nothing tells what it says of {few(self.unproven)}" if self.unproven else ""
+        return f"maps verified: within {worst:.1e} of what the model itself says, at {len(proven)} sites{but}"
+
 
 def verify(
     detector: Detector,
@@ -110,7 +157,16 @@ def verify(
 
     Raises: ImageError for a picture that cannot be read; CaptureError for an ``own`` that does not fit its site.
     """
-    prepared = detector.prepare(read_picture(image), shortest_px=shortest_px, longest_px=longest_px)
+    return verify_prepared(
+        detector, detector.prepare(read_picture(image), shortest_px=shortest_px, longest_px=longest_px)
+    )
+
+
+def verify_prepared(detector: Detector, prepared: Prepared) -> Verification:
+    """The same for a picture that ``Detector.prepare`` has made ready.
+
+    Raises: CaptureError.
+    """
     proofs: dict[str, SiteProof] = {}
     with exact_inference(detector.device):
         plain = detector.family.forward(prepared.inputs)
@@ -121,10 +177,15 @@ def verify(
 
             with _told(detector.sites, prove):
                 recorded = detector.family.forward(prepared.inputs)
-        is_same = torch.equal(plain.logits, recorded.logits) and torch.equal(plain.boxes, recorded.boxes)
+        is_same = _is_same(plain.logits, recorded.logits) and _is_same(plain.boxes, recorded.boxes)
         masses = _padding_masses(detector, prepared.inputs)
         found = [proofs.get(site.name) or _unproven(site, records) for site in detector.sites]
     return Verification(tuple(replace(proof, padding_mass=masses.get(proof.site)) for proof in found), is_same)
+
+
+def _is_same(one: Tensor, other: Tensor) -> bool:
+    """To the bit; also where both are NaN, about which the sites have their say."""
+    return one.shape == other.shape and torch.allclose(one, other, rtol=0, atol=0, equal_nan=True)
 
 
 @contextmanager

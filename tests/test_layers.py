@@ -9,7 +9,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "detr_attnviz"
 NAME = PACKAGE.name
 
-VOCABULARY = {"errors", "grid", "detections", "sites", "explanation", "pictures", "files", "plain"}
+VOCABULARY = {"errors", "grid", "detections", "sites", "explanation", "pictures", "files", "plain", "memory"}
 PICTURE = {"errors", "grid", "detections", "explanation"}
 LAW: dict[str, set[str]] = {
     "errors": set(),
@@ -20,6 +20,7 @@ LAW: dict[str, set[str]] = {
     "files": {"errors"},
     "plain": set(),
     "process": set(),
+    "memory": set(),
     "explanation": PICTURE | {"sites"},
     "checkpoints": VOCABULARY,
     "models": VOCABULARY,

@@ -15,7 +15,7 @@ import torch
 
 from detr_attnviz.batch import ray_engine
 from detr_attnviz.batch.plan import BatchSettings
-from detr_attnviz.batch.ray_engine import Recipe
+from detr_attnviz.batch.recipe import Recipe
 from detr_attnviz.batch.run import run_batch
 from detr_attnviz.detector import Detector, load
 from detr_attnviz.errors import CheckpointError, ChoiceError, MissingExtraError
@@ -74,7 +74,7 @@ def test_a_recipe_opens_the_same_detector(opened: Detector) -> None:
 def test_a_recipe_refuses_another_checkpoint_under_the_same_path(opened: Detector, tmp_path: Path) -> None:
     recipe = Recipe.of(opened)
     torch.save({"model": tiny_model(queries=3).state_dict()}, tmp_path / "tiny.pth")
-    with pytest.raises(CheckpointError, match="on a worker of the cluster, .* is another file than here"):
+    with pytest.raises(CheckpointError, match="on a worker of the cluster: .* is another file than it was here"):
         recipe()
     (tmp_path / "tiny.pth").unlink()
     with pytest.raises(CheckpointError, match="on a worker of the cluster: .*no such file"):
@@ -83,7 +83,9 @@ def test_a_recipe_refuses_another_checkpoint_under_the_same_path(opened: Detecto
 
 def test_a_recipe_refuses_a_checkpoint_that_is_taken_for_another_model(opened: Detector) -> None:
     recipe = Recipe.of(opened)
-    with pytest.raises(CheckpointError, match=r"tiny.pth works otherwise than here: have the same configuration files"):
+    with pytest.raises(
+        CheckpointError, match=r"tiny.pth works otherwise than it did here: have the same configuration files"
+    ):
         replace(recipe, origin=replace(recipe.origin, told={"nheads": 2}))()
 
 
