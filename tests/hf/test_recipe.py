@@ -49,5 +49,7 @@ def test_another_configuration_on_the_worker_is_refused(tmp_path: Path) -> None:
     folder = save_folder("rt_detr", tmp_path / "model")
     recipe = Recipe.of(load(folder))
     write(folder / "preprocessor_config.json", do_normalize=True)
-    with pytest.raises(CheckpointError, match="on a worker of the cluster: .*model works otherwise than it did here: .*same"):
+    with pytest.raises(
+        CheckpointError, match="on a worker of the cluster: .*model works otherwise than it did here: .*same"
+    ):
         recipe()
