@@ -65,8 +65,8 @@ def tried(device: torch.device, work: Callable[[], Result]) -> Result | None:
 
 
 def _shrunk(wanted: int, fitting: int, device: torch.device) -> str:
-    together = "one at a time" if fitting == 1 else f"{fitting} at a time"
+    together = "one at a time from here on" if fitting == 1 else f"{fitting} at a time from here on, fewer if larger"
     return (
-        f"not enough memory on {device.type} for {wanted} pictures in one forward: they go {together} from here on, "
-        f"fewer if they are larger (--batch-size {fitting} begins so)"
+        f"not enough memory on {device.type} for {wanted} pictures in one forward: they go {together} "
+        f"(--batch-size {fitting} begins so)"
     )
