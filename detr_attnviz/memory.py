@@ -8,6 +8,9 @@ OUT_OF_MEMORY = (MemoryError, RuntimeError)
 """What ``is_out_of_memory`` should see."""
 
 _OF_THE_HOST = ("DefaultCPUAllocator", "bad_alloc")
+_OF_ONEDNN = ("could not create a primitive", "could not execute a primitive", "could not create a memory object")
+"""All that it says when it gets no memory for the code of a kernel or for what that works in."""
+
 _OF_A_DEVICE = ("out of memory", "ALLOC_FAILED", "Invalid buffer size")
 """CUDA, HIP, XPU and MPS say the first when they do not raise ``torch.OutOfMemoryError``, cuBLAS and cuDNN the second,
 MPS the third of a tensor that is larger than it can have."""
@@ -20,7 +23,9 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 def is_out_of_host_memory(error: BaseException) -> bool:
     """Whether it was the machine's own memory, not a GPU's."""
-    return isinstance(error, MemoryError) or _says(error, _OF_THE_HOST)
+    if isinstance(error, MemoryError) or _says(error, _OF_THE_HOST):
+        return True
+    return isinstance(error, RuntimeError) and str(error) in _OF_ONEDNN
 
 
 def give_back_freed(device: torch.device) -> None:

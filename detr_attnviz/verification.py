@@ -133,7 +133,11 @@ class Verification:
         failed = [site for site in self.sites if site.fault]
         if failed:
             return max(failed, key=lambda site: site.badness).fault
-        return "" if self.output_unchanged else "the model's output is another while it is recorded"
+        return (
+            ""
+            if self.output_unchanged
+            else "the model's output is another while it is recorded, or each time that it runs"
+        )
 
     @property
     def summary(self) -> str:

@@ -40,6 +40,7 @@ LAW: dict[str, set[str]] = {
         "errors",
         "files",
         "plain",
+        "memory",
         "pictures",
         "trace",
         "process",

@@ -30,6 +30,7 @@ def test_a_devices_ways_to_say_it(error: Exception) -> None:
         MemoryError(),
         RuntimeError("[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory"),
         RuntimeError("std::bad_alloc"),
+        RuntimeError("could not create a primitive"),
     ],
 )
 def test_the_hosts_ways_to_say_it(error: Exception) -> None:
@@ -37,7 +38,15 @@ def test_the_hosts_ways_to_say_it(error: Exception) -> None:
     assert is_out_of_host_memory(error)
 
 
-@pytest.mark.parametrize("error", [RuntimeError("shapes do not fit"), ValueError("out of memory"), KeyboardInterrupt()])
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("shapes do not fit"),
+        RuntimeError("could not create a primitive descriptor for a convolution forward propagation primitive"),
+        ValueError("out of memory"),
+        KeyboardInterrupt(),
+    ],
+)
 def test_what_is_something_else(error: BaseException) -> None:
     assert not is_out_of_memory(error)
 

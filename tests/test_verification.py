@@ -262,7 +262,7 @@ def test_the_worst_site_speaks() -> None:
     assert verification.Verification((fine, bad, SiteProof("n", (1, 1, 1), math.nan, 0.0, None)), True).fault[0] == "n"
     assert verification.Verification((fine, unproven), True).fault == ""
     assert verification.Verification((unproven,), True).fault == ""
-    assert verification.Verification((fine,), False).fault == "the model's output is another while it is recorded"
+    assert verification.Verification((fine,), False).fault.startswith("the model's output is another")
 
 
 def test_a_module_that_writes_nothing_is_proven_all_the_same() -> None:

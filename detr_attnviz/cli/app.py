@@ -53,12 +53,28 @@ def attnviz(
 
 
 def main() -> None:
-    """Runs the command; a foreseen error is one line on stderr and exit code 1, a bug keeps its traceback."""
+    """Runs the command; a foreseen error is one line on stderr and exit code 1, as is memory that runs out.
+
+    A bug keeps its traceback.
+    """
     try:
         app()
     except AttnVizError as error:
         say(str(error))
         sys.exit(1)
+    except (MemoryError, RuntimeError) as error:
+        if not _is_out_of_memory(error):
+            raise
+        say("not enough memory for this: a smaller --shortest-px needs less, and --device cpu takes none of a GPU's")
+        sys.exit(1)
     except KeyboardInterrupt:
         say("stopped")
         sys.exit(130)
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    if isinstance(error, MemoryError):
+        return True
+    from detr_attnviz.memory import is_out_of_memory  # imports torch, which an error of its own has done before
+
+    return is_out_of_memory(error)
