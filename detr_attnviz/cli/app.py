@@ -63,18 +63,26 @@ def main() -> None:
         say(str(error))
         sys.exit(1)
     except (MemoryError, RuntimeError) as error:
-        if not _is_out_of_memory(error):
+        told = _told_of_scarcity(error)
+        if not told:
             raise
-        say("not enough memory for this: a smaller --shortest-px needs less, and --device cpu takes none of a GPU's")
+        say(told)
         sys.exit(1)
     except KeyboardInterrupt:
         say("stopped")
         sys.exit(130)
 
 
-def _is_out_of_memory(error: Exception) -> bool:
-    if isinstance(error, MemoryError):
-        return True
-    from detr_attnviz.memory import is_out_of_memory  # imports torch, which an error of its own has done before
+def _told_of_scarcity(error: Exception) -> str:
+    """What the machine has too little of, "" for a bug."""
+    if str(error) == "can't start new thread":
+        return (
+            "the system lets no more threads start: it is out of memory, or at its limit of processes (ulimit -u); end "
+            "what else runs"
+        )
+    if not isinstance(error, MemoryError):
+        from detr_attnviz.memory import is_out_of_memory  # imports torch, which an error of its own has done before
 
-    return is_out_of_memory(error)
+        if not is_out_of_memory(error):
+            return ""
+    return "not enough memory for this: a smaller --shortest-px needs less, and --device cpu takes none of a GPU's"

@@ -42,9 +42,16 @@ def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    "error", [MemoryError(), RuntimeError("CUDA error: out of memory\nCUDA kernel errors might be reported later")]
+    ("error", "told"),
+    [
+        (MemoryError(), "not enough memory for this: a smaller --shortest-px needs less, and --device cpu"),
+        (RuntimeError("CUDA error: out of memory\nCUDA kernel errors might be reported later"), "not enough memory"),
+        (RuntimeError("can't start new thread"), "no more threads start: it is out of memory, or at its limit"),
+    ],
 )
-def test_memory_that_runs_out_is_one_line(attnviz: Attnviz, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+def test_what_the_machine_has_too_little_of_is_one_line(
+    attnviz: Attnviz, monkeypatch: pytest.MonkeyPatch, error: Exception, told: str
+) -> None:
     def hungry() -> None:
         raise error
 
@@ -52,7 +59,7 @@ def test_memory_that_runs_out_is_one_line(attnviz: Attnviz, monkeypatch: pytest.
     done = attnviz()
     assert done.code == 1
     (line,) = done.err.splitlines()
-    assert "not enough memory for this: a smaller --shortest-px needs less, and --device cpu" in line
+    assert told in line
 
 
 def test_another_runtime_error_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
