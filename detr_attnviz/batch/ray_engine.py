@@ -69,11 +69,12 @@ class RayEngine(Generic[File]):
 
     def _prove(self, pictures: Iterable[Picture]) -> None:
         """The driver proves what the actors' copies of its detector will draw."""
-        duty = self._work.duty
-        ready = (self._work.read(picture) for picture in pictures if duty is not None)
-        first = next((one for one in ready if isinstance(one, Ready)), None)
-        if duty is not None and first is not None:
-            duty.prove(first)
+        if self._work.duty is None:
+            return
+        for picture in pictures:
+            ready = self._work.read(picture)
+            if isinstance(ready, Ready):
+                return self._work.duty.prove(ready)
 
     def _kept(self, made: Made[MadeFile] | AttnVizError) -> Made[File]:
         if isinstance(made, AttnVizError):

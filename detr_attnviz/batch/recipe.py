@@ -1,7 +1,7 @@
 """How a detector that was opened from a file or folder is opened once more: on another machine or device."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -43,17 +43,17 @@ class Recipe:
     def __call__(self) -> Detector:
         torch.set_num_threads(self.threads)
         try:
-            return reopened(self.path, self.origin, self.class_names, self.device)
+            return reopened(self.path, self.origin, self.class_names, self.device, self.origin.precision)
         except AttnVizError as error:
             raise CheckpointError(f"on a worker of the cluster: {error}") from None
 
 
-def reopened(path: str, origin: Any, class_names: tuple[str, ...], device: str) -> Detector:
-    """The detector of ``origin`` from ``path`` on ``device``.
+def reopened(path: str, origin: Any, class_names: tuple[str, ...], device: str, precision: Any) -> Detector:
+    """The detector of ``origin`` from ``path``, on another ``device`` or in another ``precision``.
 
     Raises: CheckpointError when the file is, or works, otherwise than it did; whatever ``load`` raises.
     """
-    detector = load(Path(path), device=device, weights=origin.weights, precision=origin.precision, **origin.told)
+    detector = load(Path(path), device=device, weights=origin.weights, precision=precision, **origin.told)
     if detector.checkpoint_sha256 != origin.sha256:
         raise CheckpointError(f"{path} is another file than it was here")
     if _assumed(detector.family.origin) != _assumed(origin):
@@ -61,7 +61,8 @@ def reopened(path: str, origin: Any, class_names: tuple[str, ...], device: str) 
             f"{path} works otherwise than it did here: have the same configuration files and the same transformers in "
             "both places"
         )
-    detector.family.origin, detector.family.class_names = origin, class_names
+    detector.family.origin = origin if precision == origin.precision else replace(origin, precision=precision)
+    detector.family.class_names = class_names
     return detector
 
 

@@ -50,7 +50,7 @@ class Room:
         return found
 
     def _fitting(self, numbers: int) -> int:
-        return max(1, self._most // numbers)
+        return max(1, self._most // max(1, numbers))
 
 
 def tried(device: torch.device, work: Callable[[], Result]) -> Result | None:

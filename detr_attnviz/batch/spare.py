@@ -3,7 +3,6 @@
 import copy
 import os
 from collections.abc import Callable
-from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -52,10 +51,8 @@ def on_cpu(detector: Detector) -> Detector:
     origin = detector.family.origin
     if origin.path is None:
         return _copied(detector)
-    path = os.path.abspath(origin.path)
-    if not _is_exact(detector):
-        origin = replace(origin, precision="fp32")
-    return reopened(path, origin, detector.class_names, "cpu")
+    path, names = os.path.abspath(origin.path), detector.class_names
+    return reopened(path, origin, names, "cpu", origin.precision if _is_exact(detector) else "fp32")
 
 
 def _is_exact(detector: Detector) -> bool:

@@ -46,8 +46,10 @@ def test_a_lower_precision_is_a_gpus_own(checkpoint: Path) -> None:
     assert "does it on the CPU in fp32" in notes[0]
 
 
-def test_a_checkpoint_that_changed_meanwhile_is_refused(checkpoint: Path) -> None:
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_a_checkpoint_that_changed_meanwhile_is_refused(checkpoint: Path, precision: str) -> None:
     opened = load(checkpoint, device="cpu", nheads=4)
+    opened.family.origin = replace(opened.family.origin, precision=precision)
     _ = opened.checkpoint_sha256
     torch.save({"model": tiny_model(queries=3).state_dict()}, checkpoint)
     with pytest.raises(CheckpointError, match="tiny.pth is another file than it was here"):
