@@ -15,6 +15,7 @@ from detr_attnviz.errors import CaptureError, ChoiceError, ImageError
 from detr_attnviz.families.base import Family, Precision, Prediction, Prepared
 from detr_attnviz.families.open import ClassNames, OpenOptions, Source, Weights, default_source, open_family
 from detr_attnviz.families.own_code import OwnCode, Postprocess, Preprocess, Score
+from detr_attnviz.memory import OUT_OF_MEMORY, is_out_of_host_memory, is_out_of_memory
 from detr_attnviz.pictures import read_picture
 from detr_attnviz.recording.hooks import Records, outputs, record
 from detr_attnviz.recording.tape import Place, Tape, taped
@@ -63,10 +64,37 @@ def load(
     stays = device == "auto" and isinstance(source, nn.Module)
     own = OwnCode(preprocess, postprocess, sites, score)
     options = OpenOptions(nheads, dilation, classes, weights, progress, text, own)
-    with torch.inference_mode(False):  # weights made in it could never be part of a graph
+    goal = None if stays else find_device(device)
+    with (
+        torch.inference_mode(False),
+        _room_for(source, goal),
+    ):  # weights made in that mode could never be part of a graph
         family = open_family(source, options)
-        family.settle(None if stays else find_device(device), precision)
+        family.settle(goal, precision)
     return Detector(family, notes=(*note, *family.origin.notes))
+
+
+@contextmanager
+def _room_for(source: Source, device: torch.device | None) -> Iterator[None]:
+    """Memory that runs out while a model is opened is one line; a built module goes back to where it was.
+
+    Raises: ChoiceError.
+    """
+    weight = next(source.parameters(), None) if isinstance(source, nn.Module) else None
+    was = None if weight is None else weight.device
+    try:
+        yield
+    except OUT_OF_MEMORY as error:
+        if not is_out_of_memory(error):
+            raise
+        if isinstance(source, nn.Module) and was is not None:
+            source.to(was)
+        name = type(source).__name__ if isinstance(source, nn.Module) else source
+        where = "this machine" if device is None or is_out_of_host_memory(error) else str(device)
+        instead = "" if where == "this machine" else ", or choose device cpu"
+        raise ChoiceError(
+            f"{name}: not enough memory on {where} for the model: end what else is there{instead}"
+        ) from None
 
 
 def find_device(name: str) -> torch.device:
@@ -252,7 +280,11 @@ def _joined(pictures: Sequence[Prepared]) -> Mapping[str, Tensor]:
     sizes = {tuple((name, *value.shape) for name, value in prepared.inputs.items()) for prepared in pictures}
     if len(sizes) > 1:
         raise ChoiceError(f"pictures of one forward must be prepared to one size; found {sorted(sizes)}")
-    return {name: torch.cat([prepared.inputs[name] for prepared in pictures]) for name in first}
+    # Those that a full GPU had no room for are still in the host's memory.
+    return {
+        name: torch.cat([prepared.inputs[name].to(value.device) for prepared in pictures])
+        for name, value in first.items()
+    }
 
 
 _one_at_a_time = RLock()

@@ -8,6 +8,7 @@
     ├── ImageError               a picture that cannot be read
     ├── ChoiceError              a layer, head, query, label, site, point or option that does not exist
     ├── CaptureError             a record that cannot answer (changed since, wrong module)
+    │   └── VerificationError        maps that are not what the model itself says
     ├── OutputError              a result that cannot be written
     └── MissingExtraError        an optional package that is not installed
 
@@ -83,6 +84,10 @@ class ChoiceError(AttnVizError):
 
 class CaptureError(AttnVizError):
     """A record that cannot answer."""
+
+
+class VerificationError(CaptureError):
+    """Maps that are not what the model itself says of its attention."""
 
 
 class OutputError(AttnVizError):

@@ -19,7 +19,8 @@ import torch
 from torch import Tensor, nn
 
 from detr_attnviz.detector import Detector, exact_inference
-from detr_attnviz.errors import CaptureError
+from detr_attnviz.errors import CaptureError, few
+from detr_attnviz.families.base import Prepared
 from detr_attnviz.pictures import read_picture
 from detr_attnviz.recording.hooks import Records, record
 from detr_attnviz.recording.multihead import arguments_of
@@ -34,6 +35,9 @@ TOLERANCE = 1e-6
 OWN_TOLERANCE = 1e-5
 """For code that scales logits, or adds up an output, in another order: float32 holds a logit of 40 to 4e-6 only."""
 ROW_TOLERANCE = 1e-5
+ROUNDINGS = 4
+"""How many roundings of the largest logit two right softmaxes may be apart; 1.9 were measured, on sharpened random
+weights, where a faster kernel than the record's had made the module's q and k."""
 
 Against = Literal["weights", "output", "nothing"]
 
@@ -76,6 +80,34 @@ class SiteProof:
             return False
         return self.difference <= self.tolerance and self.row_error <= ROW_TOLERANCE and not self.padding_mass
 
+    @property
+    def fault(self) -> str:
+        """What is wrong with the map, in one sentence; "" where nothing is, or nobody could be asked."""
+        if self.passed or self.difference is None or self.row_error is None:
+            return ""
+        own = "own weights" if self.against == "weights" else "own output"
+        if any(map(math.isnan, (self.difference, self.row_error, self.padding_mass or 0.0))):
+            return (
+                f"{self.site}: the map or the module's {own} holds NaN: the checkpoint may hold NaN or Inf (attnviz "
+                "inspect-weights counts them)"
+            )
+        if self.difference == math.inf:
+            return f"{self.site}: the map has another shape than the module's {own}"
+        if self.difference > self.tolerance:
+            return (
+                f"{self.site}: the map differs from the module's {own} by {self.difference:.1e}, and "
+                f"{self.tolerance:g} at most was expected"
+            )
+        if self.row_error > ROW_TOLERANCE:
+            return f"{self.site}: a row of the map sums to 1 ± {self.row_error:.1e}"
+        return f"{self.site}: a query gives {self.padding_mass:g} of its attention to padding, which gets none"
+
+    @property
+    def badness(self) -> float:
+        """By which sites that failed are compared: differences in tolerances, NaN above all."""
+        values = [(self.difference or 0.0) / self.tolerance, (self.row_error or 0.0) / ROW_TOLERANCE]
+        return math.inf if any(map(math.isnan, values)) else max(values)
+
 
 @dataclass(frozen=True)
 class Verification:
@@ -95,6 +127,28 @@ class Verification:
         proven = [site for site in self.sites if site.has_truth]
         return self.output_unchanged and bool(proven) and all(site.passed for site in proven)
 
+    @property
+    def fault(self) -> str:
+        """What is wrong at the worst site, in one sentence; "" where nothing is, whether or not all is proven."""
+        failed = [site for site in self.sites if site.fault]
+        if failed:
+            return max(failed, key=lambda site: site.badness).fault
+        return (
+            ""
+            if self.output_unchanged
+            else "the model's output is another while it is recorded, or each time that it runs"
+        )
+
+    @property
+    def summary(self) -> str:
+        """What is proven and what is not, in one sentence, when there is no fault."""
+        proven = [site for site in self.sites if site.has_truth]
+        if not proven:
+            return f"maps not verified: nothing tells what the model itself says of {few(self.unproven)}"
+        worst = max(site.difference or 0.0 for site in proven)
+        but = f"; nothing tells what it says of {few(self.unproven)}" if self.unproven else ""
+        return f"maps verified: within {worst:.1e} of what the model itself says, at {len(proven)} sites{but}"
+
 
 def verify(
     detector: Detector,
@@ -110,7 +164,16 @@ def verify(
 
     Raises: ImageError for a picture that cannot be read; CaptureError for an ``own`` that does not fit its site.
     """
-    prepared = detector.prepare(read_picture(image), shortest_px=shortest_px, longest_px=longest_px)
+    return verify_prepared(
+        detector, detector.prepare(read_picture(image), shortest_px=shortest_px, longest_px=longest_px)
+    )
+
+
+def verify_prepared(detector: Detector, prepared: Prepared, *, with_padding: bool = True) -> Verification:
+    """The same for a picture that ``Detector.prepare`` has made ready; not run once more ``with_padding`` if False.
+
+    Raises: CaptureError.
+    """
     proofs: dict[str, SiteProof] = {}
     with exact_inference(detector.device):
         plain = detector.family.forward(prepared.inputs)
@@ -121,10 +184,15 @@ def verify(
 
             with _told(detector.sites, prove):
                 recorded = detector.family.forward(prepared.inputs)
-        is_same = torch.equal(plain.logits, recorded.logits) and torch.equal(plain.boxes, recorded.boxes)
-        masses = _padding_masses(detector, prepared.inputs)
+        is_same = _is_same(plain.logits, recorded.logits) and _is_same(plain.boxes, recorded.boxes)
+        masses = _padding_masses(detector, prepared.inputs) if with_padding else {}
         found = [proofs.get(site.name) or _unproven(site, records) for site in detector.sites]
     return Verification(tuple(replace(proof, padding_mass=masses.get(proof.site)) for proof in found), is_same)
+
+
+def _is_same(one: Tensor, other: Tensor) -> bool:
+    """To the bit; also where both are NaN, about which the sites have their say."""
+    return one.shape == other.shape and torch.allclose(one, other, rtol=0, atol=0, equal_nan=True)
 
 
 @contextmanager
@@ -162,7 +230,10 @@ def _proof(site: AttentionSite, record: DenseRecord | SampledRecord, truth: Tens
             f"{site.name} is sampled attention, which has no weights of cells that a module could give: let its own "
             "tell a Mixed"
         )
-    return SiteProof(site.name, _shape(record), *_errors(record, truth), None, tolerance=tolerance)
+    difference, row_error = _errors(record, truth)
+    if tolerance < difference < math.inf:
+        tolerance = max(tolerance, ROUNDINGS * _rounding(record))
+    return SiteProof(site.name, _shape(record), difference, row_error, None, tolerance=tolerance)
 
 
 def _unproven(site: AttentionSite, records: Records) -> SiteProof:
@@ -186,6 +257,12 @@ def _errors(record: DenseRecord, truth: Tensor) -> tuple[float, float]:
         differences.append((found - own).abs().max())
         rows.append((found.sum(-1) - sums).abs().max())
     return float(torch.stack(differences).max()), float(torch.stack(rows).max())
+
+
+def _rounding(record: DenseRecord) -> float:
+    """Of the largest logit: no softmax in the same numbers is closer to the truth."""
+    largest = [record.logits(queries).abs().max() for queries in _chunks(record)]
+    return float(torch.stack(largest).max()) * torch.finfo(record.call.query.dtype).eps / 2
 
 
 def _chunks(record: DenseRecord) -> Iterator[list[int] | None]:
@@ -216,7 +293,9 @@ def _mixing_errors(record: DenseRecord | SampledRecord, truth: Mixed, queries: l
         written = truth.write(mixed.transpose(1, 2).flatten(2).to(truth.value.dtype))
         differences.append((written - truth.output[:, some]).abs().max())
         sums.append((total - 1).abs().max())
-    return float(torch.stack(differences).max() / truth.output.abs().max()), float(torch.stack(sums).max())
+    difference, peak = torch.stack(differences).max(), truth.output.abs().max()
+    shares = difference if peak == 0 else difference / peak  # a module may write nothing at all
+    return float(shares), float(torch.stack(sums).max())
 
 
 def _mixed(record: DenseRecord | SampledRecord, value: Tensor, queries: list[int]) -> tuple[Tensor, Tensor]:

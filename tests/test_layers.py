@@ -9,7 +9,8 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "detr_attnviz"
 NAME = PACKAGE.name
 
-VOCABULARY = {"errors", "grid", "detections", "sites", "explanation", "pictures", "decoders", "files", "plain"}
+VOCABULARY = {"errors", "grid", "detections", "sites", "explanation"}
+VOCABULARY |= {"pictures", "decoders", "files", "plain", "memory"}
 PICTURE = {"errors", "grid", "detections", "explanation"}
 LAW: dict[str, set[str]] = {
     "errors": set(),
@@ -21,6 +22,7 @@ LAW: dict[str, set[str]] = {
     "files": {"errors"},
     "plain": set(),
     "process": set(),
+    "memory": set(),
     "explanation": PICTURE | {"sites"},
     "checkpoints": VOCABULARY,
     "models": VOCABULARY,
@@ -40,6 +42,7 @@ LAW: dict[str, set[str]] = {
         "errors",
         "files",
         "plain",
+        "memory",
         "pictures",
         "decoders",
         "trace",

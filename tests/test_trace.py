@@ -366,3 +366,32 @@ def test_gpu_maps_equal_the_cpus() -> None:
     on_gpu = av.load(tiny_model(), device="cuda").trace(drawn_picture())
     for site in on_cpu.sites:
         assert_close(on_gpu.attention(site).cpu(), on_cpu.attention(site), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (
+            torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.\nGPU 0 has a total capacity"),
+            "not enough memory on meta for the model: end what else is there, or choose device cpu",
+        ),
+        (MemoryError(), "not enough memory on this machine for the model: end what else is there"),
+    ],
+)
+def test_a_device_that_is_too_small_for_the_model_is_one_line(
+    error: Exception, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, moves = tiny_model(), list[torch.device]()
+
+    def full(self: torch.nn.Module, device: torch.device) -> torch.nn.Module:
+        moves.append(device)
+        if device.type != "cpu":
+            raise error
+        return self
+
+    monkeypatch.setattr("detr_attnviz.detector.find_device", torch.device)
+    monkeypatch.setattr(torch.nn.Module, "to", full)
+    with pytest.raises(ChoiceError) as refused:
+        av.load(model, device="meta")
+    assert str(refused.value) == f"DETR: {told}"
+    assert [device.type for device in moves] == ["meta", "cpu"]  # nothing of a caller's model stays behind there

@@ -204,3 +204,74 @@ def test_a_failing_part_of_a_large_map_is_found(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(DenseRecord, "map", last_is_wrong)
     proof = av.verify(tiny_detector(), drawn_picture())
     assert [site.site for site in proof.sites if not site.passed] == ["encoder.0.self"]
+
+
+def test_rounding_of_large_logits_is_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    detector = tiny_detector()
+    with torch.no_grad():
+        for site in detector.sites:
+            site.module.get_parameter("in_proj_weight").mul_(3)
+    right = DenseRecord._products
+    monkeypatch.setattr(DenseRecord, "_products", lambda self, *args: right(self, *args) * (1 + 2**-18))
+    proof = av.verify(detector, drawn_picture())
+    assert proof.passed
+    assert max(site.difference or 0 for site in proof.sites) > verification.TOLERANCE
+    assert {site.tolerance for site in proof.sites} != {verification.TOLERANCE}
+    monkeypatch.setattr(DenseRecord, "_products", lambda self, *args: right(self, *args) * (1 + 2**-14))
+    assert not av.verify(detector, drawn_picture()).passed
+
+
+def test_nan_is_what_fails_and_not_that_the_output_differs() -> None:
+    detector = tiny_detector()
+    with torch.no_grad():
+        detector.sites[0].module.get_parameter("in_proj_weight")[0, 0] = math.nan
+    proof = av.verify(detector, drawn_picture())
+    assert proof.output_unchanged
+    assert not proof.passed
+    assert "encoder.0.self: the map or the module's own weights holds NaN" in proof.fault
+
+
+@pytest.mark.parametrize(
+    ("proof", "fault"),
+    [
+        (
+            SiteProof("s", (1, 1, 1), 2e-6, 0.0, None),
+            "s: the map differs from the module's own weights by 2.0e-06, and",
+        ),
+        (SiteProof("s", (1, 1, 1), 2e-5, 0.0, None, "output", 1e-5), "s: the map differs from the module's own output"),
+        (SiteProof("s", (1, 1, 1), math.inf, math.inf, None), "s: the map has another shape"),
+        (SiteProof("s", (1, 1, 1), 0.0, 1e-3, None), "s: a row of the map sums to 1 ± 1.0e-03"),
+        (SiteProof("s", (1, 1, 1), 0.0, 0.0, 0.25), "s: a query gives 0.25 of its attention to padding"),
+        (SiteProof("s", (1, 1, 1), 0.0, 0.0, math.nan), "s: the map or the module's own weights holds NaN"),
+        (SiteProof("s", (1, 1, 1), 0.0, math.nan, None), "s: the map or the module's own weights holds NaN"),
+    ],
+)
+def test_what_is_wrong_is_said_in_a_sentence(proof: SiteProof, fault: str) -> None:
+    assert proof.fault.startswith(fault)
+    assert not proof.passed
+
+
+def test_the_worst_site_speaks() -> None:
+    fine, bad, worse, unproven = (
+        SiteProof("a", (1, 1, 1), 0.0, 0.0, 0.0),
+        SiteProof("b", (1, 1, 1), 1e-5, 0.0, None),
+        SiteProof("c", (1, 1, 1), 1e-4, 0.0, None, "output", 1e-5),
+        SiteProof("d", (1, 1, 1), None, None, None, "nothing"),
+    )
+    assert verification.Verification((fine, bad, worse, unproven), True).fault.startswith(("b:", "c:"))
+    assert verification.Verification((fine, bad, SiteProof("n", (1, 1, 1), math.nan, 0.0, None)), True).fault[0] == "n"
+    assert verification.Verification((fine, unproven), True).fault == ""
+    assert verification.Verification((unproven,), True).fault == ""
+    assert verification.Verification((fine,), False).fault.startswith("the model's output is another")
+
+
+def test_a_module_that_writes_nothing_is_proven_all_the_same() -> None:
+    def own(module: nn.Module, tell: Tell) -> Stop:
+        def answer(module: Any, args: tuple[Any, ...], output: Tensor) -> None:
+            value = torch.zeros_like(module.heads(module.to_v(args[1])))
+            tell(Mixed(value, lambda mixed: mixed, 0 * output))
+
+        return after(module, answer)
+
+    proof = av.verify(telling(own_fork(), own), drawn_picture())
+    assert proof.passed

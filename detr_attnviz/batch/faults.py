@@ -7,18 +7,28 @@ import torch
 from detr_attnviz.batch.write import is_refused_name
 from detr_attnviz.errors import AttnVizError, ChoiceError, ImageError, OutputError
 from detr_attnviz.grid import Grid
+from detr_attnviz.memory import is_out_of_host_memory, is_out_of_memory
 
 OF_A_PICTURE = (ImageError, OutputError, MemoryError, RuntimeError)
 """What ``of_this_picture`` should see."""
 
+_HOST = torch.device("cpu")
+
 
 def of_this_picture(error: Exception) -> AttnVizError:
     """The error as this picture's failure; raised again when it is the whole run's, or a bug."""
-    if _is_out_of_memory(error):
-        return ImageError("not enough memory for this picture: a smaller --shortest-px needs less")
+    if is_out_of_memory(error):
+        return no_room(instead="" if is_out_of_host_memory(error) else "--device cpu takes none of a GPU's")
     if isinstance(error, ImageError) or (isinstance(error, OutputError) and is_refused_name(error)):
         return error
     raise error
+
+
+def no_room(device: torch.device = _HOST, instead: str = "") -> ImageError:
+    """What to say of a picture that ``device`` has no memory for; ``instead`` is what helps besides a smaller one."""
+    where = "" if device == _HOST else f" on {device.type}"
+    remedies = ", and ".join(filter(None, ("a smaller --shortest-px needs less", instead)))
+    return ImageError(f"not enough memory{where} for this picture: {remedies}")
 
 
 def check_points(points: Sequence[tuple[float, float]], grid: Grid) -> None:
@@ -31,7 +41,3 @@ def check_points(points: Sequence[tuple[float, float]], grid: Grid) -> None:
             grid.token_at(x, y)
     except ChoiceError as error:
         raise ImageError(str(error)) from error
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    return isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError)) or "DefaultCPUAllocator" in str(error)

@@ -13,7 +13,7 @@ import os
 import pickle
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import replace
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,81 +21,21 @@ from typing import Any, Generic, TypeVar
 
 import torch
 
+from detr_attnviz.batch.answers import Ready
 from detr_attnviz.batch.exports import MadeFile
 from detr_attnviz.batch.images import Picture
 from detr_attnviz.batch.pipeline import Pipeline, fitting_workers
 from detr_attnviz.batch.plan import BatchSettings
 from detr_attnviz.batch.ray_cluster import cluster
+from detr_attnviz.batch.recipe import Recipe
 from detr_attnviz.batch.work import Job, Made, Work
-from detr_attnviz.decoders import limit_pixels, most_pixels, silence_decoders
-from detr_attnviz.detector import Detector, load
-from detr_attnviz.errors import AttnVizError, CheckpointError, ChoiceError, MissingExtraError
+from detr_attnviz.detector import Detector
+from detr_attnviz.errors import AttnVizError, MissingExtraError
 
 File = TypeVar("File")
 
 _BLOCK = 8  # pictures that an actor takes at a time, and that are done again if it dies
 _MOST_BLOCKS = 10_000
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How an actor opens the detector that the driver has.
-
-    Raises: CheckpointError when called where the checkpoint is not, or is or works otherwise than here.
-    """
-
-    path: str
-    origin: Any
-    class_names: tuple[str, ...]
-    device: str
-    threads: int
-    most_pixels: int | None
-
-    @classmethod
-    def of(cls, detector: Detector) -> "Recipe":
-        """The recipe of a detector that was opened from a file or folder.
-
-        Raises: ChoiceError for a detector around a built module.
-        """
-        origin = detector.family.origin
-        if origin.path is None:
-            raise ChoiceError(
-                f"{detector.name} was built in Python and cannot be sent to other machines: --engine ray needs a "
-                "checkpoint that every worker can read; save one and load it by its path"
-            )
-        _ = origin.sha256  # read once, here, and sent along
-        path, device = os.path.abspath(origin.path), detector.device.type
-        return cls(path, origin, detector.class_names, device, torch.get_num_threads(), most_pixels())
-
-    def __call__(self) -> Detector:
-        torch.set_num_threads(self.threads)
-        silence_decoders()
-        limit_pixels(self.most_pixels)
-        origin = self.origin
-        try:
-            detector = load(
-                Path(self.path),
-                device=self.device,
-                weights=origin.weights,
-                precision=origin.precision,
-                **origin.told,
-            )
-        except AttnVizError as error:
-            raise CheckpointError(f"on a worker of the cluster: {error}") from None
-        if detector.checkpoint_sha256 != origin.sha256:
-            raise CheckpointError(f"on a worker of the cluster, {self.path} is another file than here")
-        if _assumed(detector.family.origin) != _assumed(origin):
-            raise CheckpointError(
-                f"on a worker of the cluster, {self.path} works otherwise than here: have the same configuration files "
-                "and the same transformers in both places"
-            )
-        detector.family.origin, detector.family.class_names = origin, self.class_names
-        return detector
-
-
-def _assumed(origin: Any) -> tuple[Any, ...]:
-    """What files beside the checkpoint may say otherwise in another place."""
-    return origin.heads, origin.dilation, origin.configuration_sha256
 
 
 class RayEngine(Generic[File]):
@@ -121,14 +61,26 @@ class RayEngine(Generic[File]):
         if not todo:
             yield from ((job, None) for job in found)
             return
+        self._prove(todo)
         with cluster() as ray, closing(self._made(ray, todo)) as made:
             for job in found:
                 yield job, None if job.is_done else self._kept(next(made))
             next(made, None)  # Ray tidies up at the end, and complains of a stop before
 
+    def _prove(self, pictures: Iterable[Picture]) -> None:
+        """The driver proves what the actors' copies of its detector will draw."""
+        if self._work.duty is None:
+            return
+        for picture in pictures:
+            ready = self._work.read(picture)
+            if isinstance(ready, Ready):
+                return self._work.duty.prove(ready)
+
     def _kept(self, made: Made[MadeFile] | AttnVizError) -> Made[File]:
         if isinstance(made, AttnVizError):
             raise made
+        for note in made.notes:
+            self._work.note(note)
         return Made(tuple(map(self._work.keep, made.files)), made.remark, made.fault)
 
     def _made(self, ray: Any, pictures: list[Picture]) -> Generator[Made[MadeFile] | AttnVizError]:
@@ -138,7 +90,13 @@ class RayEngine(Generic[File]):
         cores, room = _room(ray, is_gpu)
         made = ray.data.from_items(rows, override_num_blocks=math.ceil(len(rows) / block)).map_batches(
             _Actor,
-            fn_constructor_args=(self._open, self._work.settings, fitting_workers(cores, is_gpu), self._batch_size),
+            fn_constructor_args=(
+                self._open,
+                self._work.settings,
+                fitting_workers(cores, is_gpu),
+                self._batch_size,
+                self._work.may_use_cpu,
+            ),
             compute=ray.data.ActorPoolStrategy(min_size=1, max_size=self._workers or room),
             batch_size=None,
             batch_format="pyarrow",
@@ -153,12 +111,18 @@ class _Actor:
     """Lives on a worker, with the model; a block of pictures goes through a pipeline of its own."""
 
     def __init__(
-        self, open_detector: Callable[[], Detector], settings: BatchSettings, drawing: int, batch_size: int
+        self,
+        open_detector: Callable[[], Detector],
+        settings: BatchSettings,
+        drawing: int,
+        batch_size: int,
+        may_use_cpu: bool,
     ) -> None:
         self._open = open_detector
         self._settings = settings
         self._drawing = drawing
         self._batch_size = batch_size
+        self._may_use_cpu = may_use_cpu
         self._work: Work[MadeFile] | None = None
 
     def __call__(self, batch: Any) -> Iterator[Any]:
@@ -171,10 +135,10 @@ class _Actor:
         """What the whole run ends at is sent as it is: Ray would wrap an error that is raised."""
         try:
             if self._work is None:
-                self._work = Work(self._open(), self._settings, keep=lambda made: made)
+                self._work = Work(self._open(), self._settings, lambda made: made, self._may_use_cpu)
             pipeline = Pipeline(self._work, workers=self._drawing, batch_size=self._batch_size)
             for _, made in pipeline.results(Job(picture, {}, [], is_done=False) for picture in pictures):
-                yield made
+                yield replace(made, notes=tuple(self._work.notes)) if made is not None else None
         except AttnVizError as error:
             yield error
 

@@ -1,9 +1,10 @@
 """What became of one picture, and of a whole run."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
+from detr_attnviz.batch.duty import Proof
 from detr_attnviz.batch.images import Picture
 
 _FAILURES_KEPT = 100
@@ -30,7 +31,8 @@ class Outcome:
 class BatchReport:
     """A whole run. ``pictures`` counts all, ``written`` files; the others count pictures.
 
-    ``failures`` holds the first hundred; the manifest has them all.
+    ``failures`` holds the first hundred; the manifest has them all. ``proof`` is of the first picture that was worked
+    on, None when there was none or nobody asked; ``notes`` are sentences about the run as a whole.
     """
 
     pictures: int = 0
@@ -42,6 +44,8 @@ class BatchReport:
     failed: int = 0
     failures: tuple[Outcome, ...] = ()
     seconds: float = 0.0
+    proof: Proof | None = None
+    notes: tuple[str, ...] = ()
 
     def plus(self, outcome: Outcome) -> "BatchReport":
         """The report with one more picture in it."""
@@ -58,6 +62,10 @@ class BatchReport:
             self.failed + (outcome.status == "failed"),
             failures,
         )
+
+    def with_facts(self, proof: Proof | None, notes: Sequence[str]) -> "BatchReport":
+        """The report with what is known of the run as a whole."""
+        return replace(self, proof=proof, notes=tuple(notes))
 
 
 OnProgress = Callable[[BatchReport, int | None], None]

@@ -44,6 +44,8 @@ def run_batch(
     batch_size: int | None = None,
     shard: Shard | None = None,
     engine: EngineName = "local",
+    verify: bool = True,
+    allow_cpu: bool = False,
     on_progress: OnProgress | None = None,
 ) -> BatchReport:
     """Writes the maps of all pictures into ``out``, with ``manifest.jsonl``; see ``images`` for what inputs may be.
@@ -53,12 +55,17 @@ def run_batch(
     a GPU. A ``shard`` is this run's share of the pictures; the others may be at work in ``out`` at the same time. With
     the ``engine`` "ray" the work is done on a cluster, by ``workers`` actors (see ``ray_engine``), and written here.
 
+    Before a map is written, those of the first picture that is worked on are compared with what the model itself says,
+    unless ``verify`` is False; sites that nobody can be asked about are noted. The proof leaves no trace in ``out``.
+    When a GPU has no memory for a group, it goes in halves from there on; what does not even fit alone is done on the
+    CPU if ``allow_cpu``, and fails otherwise. The report's ``notes`` say all that.
+
     What ``out`` holds already of the same pictures under the same settings is left as it is, unless ``resume`` is
     False; what other settings left of them is replaced. A picture that cannot be read is reported, not raised.
     ``on_progress`` is called after every picture with the report so far and the number of all pictures, once known.
 
     Raises: OutputError when ``out`` cannot be written or another run is writing into it; ChoiceError for inputs
-    that name no pictures, or a request that no picture can answer.
+    that name no pictures, or a request that no picture can answer; VerificationError for maps that are wrong.
     """
     started = time.monotonic()
     settings = settings.settled(detector)
@@ -69,10 +76,11 @@ def run_batch(
     total = _Total(inputs, out, shard) if on_progress is not None else None
     with opened(out, shard) as (folder, manifest):
         run = _Run(detector, settings, folder, manifest, resume)
-        spread = _engine(engine, Work(detector, settings, run.keep), workers, batch_size)
+        work = Work(detector, settings, run.keep, allow_cpu, verify)
+        spread = _engine(engine, work, workers, batch_size)
         with closing(spread.results(run.jobs(pictures))) as results:
             for job, made in results:
-                report = report.plus(run.outcome(job, made))
+                report = report.plus(run.outcome(job, made)).with_facts(work.proof, work.notes)
                 if on_progress is not None and total is not None:
                     on_progress(report, total.count)
     return replace(report, seconds=time.monotonic() - started)
@@ -81,7 +89,7 @@ def run_batch(
 def _engine(name: EngineName, work: Work["_Kept"], workers: int | None, batch_size: int | None) -> Engine["_Kept"]:
     """With what suits the machine where nothing is said."""
     is_gpu = work.detector.device.type == "cuda"
-    together = batch_size or (_GPU_BATCH if is_gpu else 1)
+    together = batch_size or (_GPU_BATCH if is_gpu and work.detector.family.takes_batches else 1)
     if name == "ray":
         from detr_attnviz.batch.ray_engine import RayEngine
 

@@ -1,7 +1,7 @@
 """A sheet a picture, written where a person looks for it: the call behind ``attnviz render``."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, count, islice
 from pathlib import Path
@@ -13,7 +13,9 @@ from detr_attnviz.batch.faults import OF_A_PICTURE, of_this_picture
 from detr_attnviz.batch.images import Picture, find_pictures
 from detr_attnviz.batch.names import sheet_file
 from detr_attnviz.batch.plan import Sides, settings_hash, settings_row
+from detr_attnviz.batch.room import unheard
 from detr_attnviz.batch.rows import Row, row_of, text_of
+from detr_attnviz.batch.spare import Spare
 from detr_attnviz.detector import Detector
 from detr_attnviz.drawing.options import DrawingOptions
 from detr_attnviz.drawing.render import render
@@ -70,20 +72,24 @@ def render_files(
     arrays: bool = False,
     shortest_px: int | None = None,
     longest_px: int | None = None,
+    allow_cpu: bool = False,
+    say: Callable[[str], None] = unheard,
 ) -> Iterator[RenderedSheet | FailedPicture]:
     """Draws and writes a sheet for each picture, one after the other as the result is iterated over.
 
     ``output`` is a file (it has a picture's suffix) for a single picture, or a folder; without it the current
     folder. In a folder a sheet is called ``<picture>.<site>.<style>.png`` (all of it in ``names.sheet_file``); if that
     name is taken by anything but the same sheet of the same picture, it gets a number. ``arrays`` writes the maps as
-    ``.npz`` beside it. A picture that cannot be read, or answered, is reported and not raised.
+    ``.npz`` beside it. A picture that cannot be read, or answered, is reported and not raised; one that a GPU has no
+    memory for is done on the CPU if ``allow_cpu``, and ``say`` is told so at the first.
 
     Raises: ChoiceError, OutputError; those about ``inputs`` and ``output`` before anything is drawn.
     """
     found = find_pictures(inputs)
     first = list(islice(found, 2))
     target = _Target(output, is_single=len(first) == 1)
-    draw = _Drawing(detector, request.settled(detector), drawing, target, arrays, (shortest_px, longest_px))
+    spare = Spare(detector, say) if allow_cpu else None
+    draw = _Drawing(detector, request.settled(detector), drawing, target, arrays, (shortest_px, longest_px), spare)
     return map(draw.result, chain(first, found))
 
 
@@ -98,6 +104,7 @@ class _Drawing:
         target: "_Target",
         arrays: bool,
         sides_px: Sides,
+        spare: Spare | None,
     ) -> None:
         self.detector = detector
         self.request = request
@@ -105,6 +112,7 @@ class _Drawing:
         self.target = target
         self.arrays = arrays
         self.sides_px = sides_px
+        self.spare = spare
         self.settings = settings_row(request, sides_px, drawing)
         self.mark = settings_hash(detector, self.settings)
 
@@ -117,7 +125,7 @@ class _Drawing:
             return FailedPicture(picture.path, message)
 
     def _sheet(self, picture: Picture) -> RenderedSheet:
-        explanation = answer(self.detector, picture, self.request, self.sides_px)
+        explanation = answer(self.detector, picture, self.request, self.sides_px, self.spare)
         files = self._write(explanation, picture) if len(explanation) else ()
         return RenderedSheet(picture.path, explanation, files, self.request.remark(explanation), self.settings)
 

@@ -53,13 +53,37 @@ def attnviz(
 
 
 def main() -> None:
-    """Runs the command; a foreseen error is one line on stderr and exit code 1, a bug keeps its traceback."""
+    """Runs the command; a foreseen error is one line on stderr and exit code 1, as is memory that runs out.
+
+    A bug keeps its traceback.
+    """
     survive_any_name()
     try:
         app()
     except AttnVizError as error:
         say(str(error))
         sys.exit(1)
+    except (MemoryError, RuntimeError) as error:
+        told = _told_of_scarcity(error)
+        if not told:
+            raise
+        say(told)
+        sys.exit(1)
     except KeyboardInterrupt:
         say("stopped")
         sys.exit(130)
+
+
+def _told_of_scarcity(error: Exception) -> str:
+    """What the machine has too little of, "" for a bug."""
+    if str(error) == "can't start new thread":
+        return (
+            "the system lets no more threads start: it is out of memory, or at its limit of processes (ulimit -u); end "
+            "what else runs"
+        )
+    if not isinstance(error, MemoryError):
+        from detr_attnviz.memory import is_out_of_memory  # imports torch, which an error of its own has done before
+
+        if not is_out_of_memory(error):
+            return ""
+    return "not enough memory for this: a smaller --shortest-px needs less, and --device cpu takes none of a GPU's"

@@ -65,6 +65,15 @@ class RunOptions:
             rich_help_panel=_RUN,
         ),
     ] = "local"
+    verify: Annotated[
+        bool,
+        typer.Option(
+            "--verify/--no-verify",
+            metavar="",
+            help="Before a map is written, compare those of the first picture with what the model itself says.",
+            rich_help_panel=_RUN,
+        ),
+    ] = True
 
     def share(self) -> "Shard | None":
         """The shard as the library takes it.
@@ -129,6 +138,7 @@ def batch(
         ),
     ] = True,
     classes: opt.Classes = None,
+    allow_cpu: opt.AllowCpu = False,
     as_json: opt.AsJson = False,
 ) -> None:
     """Write the maps of every detection in many pictures; run it again, and it does only what is missing.
@@ -164,6 +174,8 @@ def batch(
             batch_size=run.batch_size,
             shard=share,
             engine=run.engine,
+            verify=run.verify,
+            allow_cpu=allow_cpu,
             on_progress=on_progress,
         )
     if as_json:

@@ -27,13 +27,15 @@ def progress() -> Iterator["OnProgress"]:
     columns = (MofNCompleteColumn(), BarColumn(), TextColumn("{task.fields[rate]}"), TimeRemainingColumn())
     bar = Progress(*columns, console=console, transient=True)
     task = bar.add_task("pictures", total=None, rate="")
-    started, done = time.monotonic(), 0
+    started, done, said = time.monotonic(), 0, 0
     if console.is_terminal:
         bar.start()
 
     def show(report: "BatchReport", total: int | None) -> None:
-        nonlocal done
-        done = report.pictures
+        nonlocal done, said
+        for note in report.notes[said:]:
+            say(note)
+        done, said = report.pictures, len(report.notes)
         rate = (done - report.skipped) / max(time.monotonic() - started, 1e-9)
         bar.update(task, completed=done, total=total, rate=f"{rate:.1f} images/s")
 
@@ -54,7 +56,8 @@ def print_as_json(report: "BatchReport", output: Path, about: Mapping[str, Any])
         name: getattr(report, name)
         for name in ("pictures", "written", "skipped", "unsure", "replaced", "empty", "failed", "seconds")
     }
-    print_json({"manifest": str(output / "manifest.jsonl"), **counts, "failures": failures, **about})
+    said = {"proof": _proof(report), "notes": report.notes}
+    print_json({"manifest": str(output / "manifest.jsonl"), **counts, "failures": failures, **said, **about})
 
 
 def print_report(report: "BatchReport", output: Path, threshold: float) -> None:
@@ -88,6 +91,15 @@ def print_report(report: "BatchReport", output: Path, threshold: float) -> None:
         console.print(table)
         if report.failed > _FAILURES_SHOWN:
             console.print(f"and {report.failed - _FAILURES_SHOWN} more; manifest.jsonl has them all")
+
+
+def _proof(report: "BatchReport") -> dict[str, Any] | None:
+    """What ``attnviz verify --json`` says, of the picture that was taken; None where nothing was proven."""
+    from detr_attnviz.cli.verify_report import proof_as_json
+
+    if report.proof is None or report.proof.verification is None:
+        return None
+    return {"picture": report.proof.picture, **proof_as_json(report.proof.verification)}
 
 
 def _number(count: int, noun: str) -> str:

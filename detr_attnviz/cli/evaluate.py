@@ -150,6 +150,7 @@ def evaluate(
             outside=outside,
             batch_size=batch_size,
             on_progress=on_progress,
+            say=say,
         )
     summary = summarise(found)
     files: Sequence[Path] = ()

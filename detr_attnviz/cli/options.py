@@ -48,6 +48,16 @@ Classes = Annotated[
     typer.Option(metavar="FILE", help="Class names: one a line, or a COCO-style JSON.", rich_help_panel=_MODEL),
 ]
 
+AllowCpu = Annotated[
+    bool,
+    typer.Option(
+        "--allow-cpu",
+        metavar="",
+        help="Do pictures that the GPU has no memory for on the CPU; their data then says so.",
+        rich_help_panel=_MODEL,
+    ),
+]
+
 
 @dataclass(frozen=True)
 class ModelOptions:

@@ -22,6 +22,7 @@ def render(
     show: opt.ShowOptions,
     style: opt.StyleOptions,
     classes: opt.Classes = None,
+    allow_cpu: opt.AllowCpu = False,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -71,6 +72,8 @@ def render(
         arrays=arrays,
         shortest_px=model.shortest_px,
         longest_px=model.longest_px,
+        allow_cpu=allow_cpu,
+        say=say,
     )
     shown: list[dict[str, Any]] = []
     try:

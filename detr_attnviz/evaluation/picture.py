@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from detr_attnviz.batch.room import Room
 from detr_attnviz.detections import Detection
 from detr_attnviz.detector import Detector
 from detr_attnviz.errors import CaptureError, ChoiceError
@@ -49,6 +50,7 @@ class Examiner:
     detector: Detector
     settings: EvaluationSettings
     batch_size: int
+    room: Room | None = None
 
     @cached_property
     def shuffled(self) -> Detector:
@@ -89,7 +91,7 @@ class Examiner:
         undisturbed = targets.answers(Prediction(trace.logits[None], trace.boxes[None]))[0]
         disturbances = Disturbances(self.detector, trace.prepared, targets, undisturbed)
         orders = {name: [ranked(one, ties) for one in each] for name, each in maps.items()}
-        found = curves(disturbances, orders, settings.shares, self.batch_size)
+        found = curves(disturbances, orders, settings.shares, self.batch_size, self.room)
         heads = self._heads(trace, targets, undisturbed)
         results = (
             _result(

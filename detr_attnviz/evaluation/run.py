@@ -12,6 +12,7 @@ from torch import nn
 from detr_attnviz.batch.faults import OF_A_PICTURE, of_this_picture
 from detr_attnviz.batch.images import Picture, find_pictures
 from detr_attnviz.batch.plan import settings_hash
+from detr_attnviz.batch.room import Room, unheard
 from detr_attnviz.detector import Detector
 from detr_attnviz.errors import ImageError
 from detr_attnviz.evaluation.ledger import Ledger, opened
@@ -61,14 +62,16 @@ def evaluate(
     outside: Path | None = None,
     batch_size: int | None = None,
     on_progress: OnProgress | None = None,
+    say: Callable[[str], None] = unheard,
 ) -> Evaluation:
     """Tries ``settings``' methods on the chosen queries of all ``images``: files, folders, patterns or ``@lists``.
 
     The file ``results`` gets a line for every picture that is done; given again, with the same settings and model, it
     is gone on with. What lies in the folder ``outside`` is never an input. ``batch_size`` disturbed pictures share a
     forward (4, or 32 on a GPU; a built module gets one at a time): the last bits of the numbers may depend on it, and
-    on nothing else. ``on_progress`` is called before the first and after every picture. A picture that cannot be read
-    is a failure, not an error.
+    on nothing else. When memory is too little for so many, fewer do from there on, which ``say`` is told.
+    ``on_progress`` is called before the first and after every picture. A picture that cannot be read is a failure, not
+    an error.
 
     Raises: ChoiceError for images that are not there or a choice that this detector has not got; OutputError when
     ``results`` cannot be written.
@@ -77,7 +80,7 @@ def evaluate(
     batch_size = batch_size or _fitting_batch(detector)
     tell = on_progress or (lambda state: None)
     found = list(find_pictures([images] if isinstance(images, (str, Path)) else images, outside=outside))
-    examiner = Examiner(detector, settings, batch_size)
+    examiner = Examiner(detector, settings, batch_size, Room(detector.device, say))
     state = Progress(len(found), examiner.most_forwards)
     pictures: list[PictureResult] = []
     failures: list[tuple[str, str]] = []

@@ -5,12 +5,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-import torch
 from torch import Tensor
 
 from detr_attnviz.errors import AttnVizError, ChoiceError
 from detr_attnviz.families.base import Prediction
 from detr_attnviz.families.given import Given
+from detr_attnviz.memory import is_out_of_memory
 from detr_attnviz.sites import AttentionSite
 
 if TYPE_CHECKING:
@@ -95,9 +95,11 @@ def _naming(what: str) -> Iterator[None]:
     """Says in one line whose error it was; memory that ran out stays what it is, as a caller may help."""
     try:
         yield
-    except (AttnVizError, MemoryError, torch.OutOfMemoryError):
+    except AttnVizError:
         raise
     except Exception as error:
+        if is_out_of_memory(error):
+            raise
         raise ChoiceError(f"{what} failed: {type(error).__name__}: {error}") from error
 
 

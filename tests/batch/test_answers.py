@@ -9,12 +9,15 @@ import torch
 
 from detr_attnviz.batch.answers import Ready, answer, answers, read
 from detr_attnviz.batch.images import Picture
+from detr_attnviz.batch.room import Room
+from detr_attnviz.batch.spare import Spare
 from detr_attnviz.detector import Detector, load
-from detr_attnviz.errors import ChoiceError, ImageError
+from detr_attnviz.errors import CaptureError, ChoiceError, ImageError
 from detr_attnviz.explanation import Explanation
 from detr_attnviz.methods.request import Request
 from detr_attnviz.models import kernels
-from tests.tiny import drawn_picture, tiny_model, write_picture
+from tests.scarce import Scarce
+from tests.tiny import drawn_picture, tiny_detector, tiny_model, write_picture
 
 REQUEST = Request(queries=(3, 1))
 SIDES = (64, 96)
@@ -125,6 +128,110 @@ def test_too_little_memory_for_one_of_several_is_its_fault_alone(
     first, second = answers(detector, [ready(detector, tmp_path, name) for name in ("a.png", "b.png")], REQUEST)
     assert isinstance(first, Explanation)
     assert "not enough memory for this picture" in str(second)
+
+
+def test_a_group_is_halved_and_gives_what_groups_of_that_size_give(tmp_path: Path) -> None:
+    scarce, plain = Scarce(tiny_detector().family, most_pictures=3), tiny_detector()
+    group = [ready(plain, tmp_path, f"{number}.png", 48 * number, 32 * number) for number in range(1, 7)]
+    assert len({one.shape for one in group}) == 1
+    room = Room(scarce.device)
+    for _ in range(2):
+        found = answers(scarce, group, REQUEST, room)
+        pairs = [one for start in (0, 3) for one in answers(plain, group[start : start + 3], REQUEST)]
+        for one, other in zip(found, pairs, strict=True):
+            assert isinstance(one, Explanation)
+            assert isinstance(other, Explanation)
+            np.testing.assert_array_equal(one.maps, other.maps)
+            assert one.provenance == other.provenance
+    assert scarce.sizes == [6, 3, 3, 3, 3]
+
+
+def test_maps_that_need_more_memory_than_their_forward_shrink_the_group_too(
+    detector: Detector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right, traces = Request.answer, list[int]()
+    trace_prepared = detector.trace_prepared
+
+    def counted(pictures: Any) -> Any:
+        traces.append(len(pictures))
+        return trace_prepared(pictures)
+
+    def hungry(self: Request, trace: Any) -> Explanation:
+        if traces[-1] > 1 and trace.source == "1.png":
+            raise RuntimeError("MPS backend out of memory (MPS allocated: 18.00 GB)")
+        return right(self, trace)
+
+    monkeypatch.setattr(Request, "answer", hungry)
+    monkeypatch.setattr(detector, "trace_prepared", counted)
+    group = [ready(detector, tmp_path, f"{number}.png") for number in range(4)]
+    found = answers(detector, group, Request(queries=(1,), method="relevance"))
+    assert all(isinstance(one, Explanation) for one in found)
+    assert traces == [4, 2, 1, 1, 1, 1]
+
+
+def test_one_that_has_no_room_alone_names_what_helps(tmp_path: Path) -> None:
+    scarce = Scarce(tiny_detector().family, most_px=64 * 64)
+    group = [ready(scarce, tmp_path, "a.png"), ready(scarce, tmp_path, "b.png")]
+    for one in answers(scarce, group, REQUEST):
+        assert isinstance(one, ImageError)
+        assert str(one) == (
+            "not enough memory on mps for this picture: a smaller --shortest-px needs less, "
+            "and --allow-cpu has it done on the CPU"
+        )
+
+
+def test_one_that_has_no_room_alone_is_done_by_the_spare_and_says_so(tmp_path: Path) -> None:
+    plain = tiny_detector()
+    scarce, notes = Scarce(tiny_detector().family, most_px=64 * 64), list[str]()
+    spare = Spare(scarce, notes.append)
+    large, small = ready(scarce, tmp_path, "a.png"), ready(scarce, tmp_path, "b.png", 64, 64)
+    for _ in range(2):
+        (found,) = answers(scarce, [large], REQUEST, spare=spare)
+        (expected,) = answers(plain, [large], REQUEST)
+        assert isinstance(found, Explanation)
+        assert isinstance(expected, Explanation)
+        np.testing.assert_array_equal(found.maps, expected.maps)
+        assert found.provenance == {**expected.provenance, "device": "cpu"}
+    (here,) = answers(scarce, [small], REQUEST, spare=spare)
+    assert isinstance(here, Explanation)
+    assert "device" not in here.provenance
+    (note,) = notes
+    assert "not enough memory on mps even for one picture: a copy of the model does it on the CPU" in note
+
+
+def test_a_spare_that_cannot_be_made_is_the_pictures_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refusing(detector: Detector) -> Detector:
+        raise CaptureError("Fork cannot be copied")
+
+    monkeypatch.setattr("detr_attnviz.batch.spare.on_cpu", refusing)
+    scarce = Scarce(tiny_detector().family, most_px=0)
+    (found,) = answers(scarce, [ready(scarce, tmp_path, "a.png")], REQUEST, spare=Spare(scarce))
+    assert "it cannot be done on the CPU: Fork cannot be copied" in str(found)
+
+
+def test_no_memory_on_the_cpu_either_is_the_pictures_fault(tmp_path: Path) -> None:
+    scarce = Scarce(tiny_detector().family, most_px=0)
+    spare = Spare(scarce)
+    assert isinstance(spare.found, Detector)
+    spare.__dict__["found"] = tiny_detector()
+
+    def hungry(_: object) -> object:
+        raise MemoryError
+
+    spare.found.family.forward = hungry  # type: ignore[method-assign, assignment]
+    (found,) = answers(scarce, [ready(scarce, tmp_path, "a.png")], REQUEST, spare=spare)
+    assert str(found) == "not enough memory for this picture: a smaller --shortest-px needs less"
+
+
+def test_inputs_wait_on_the_host_where_a_gpu_has_no_memory_left(
+    detector: Detector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(tensor: torch.Tensor) -> torch.Tensor:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(type(detector), "device", torch.device("cuda"))
+    monkeypatch.setattr(torch.Tensor, "pin_memory", full)
+    assert ready(detector, tmp_path, "a.png").prepared.inputs["images"].device.type == "cpu"
 
 
 def test_a_fault_that_was_found_already_is_the_pictures(detector: Detector, tmp_path: Path) -> None:

@@ -17,11 +17,12 @@ from PIL import Image
 
 from detr_attnviz.batch import ray_engine
 from detr_attnviz.batch.plan import BatchSettings
-from detr_attnviz.batch.ray_engine import Recipe
+from detr_attnviz.batch.recipe import Recipe
 from detr_attnviz.batch.run import run_batch
 from detr_attnviz.detector import Detector, load
-from detr_attnviz.errors import CheckpointError, ChoiceError, MissingExtraError
+from detr_attnviz.errors import CheckpointError, ChoiceError, MissingExtraError, VerificationError
 from detr_attnviz.methods.request import Request
+from detr_attnviz.recording.records import DenseRecord
 from tests.batch.conftest import make_pictures, rows_in, tree
 from tests.tiny import tiny_detector, tiny_model
 
@@ -84,7 +85,7 @@ def test_a_recipe_takes_the_limit_of_pictures_along(opened: Detector, monkeypatc
 def test_a_recipe_refuses_another_checkpoint_under_the_same_path(opened: Detector, tmp_path: Path) -> None:
     recipe = Recipe.of(opened)
     torch.save({"model": tiny_model(queries=3).state_dict()}, tmp_path / "tiny.pth")
-    with pytest.raises(CheckpointError, match="on a worker of the cluster, .* is another file than here"):
+    with pytest.raises(CheckpointError, match="on a worker of the cluster: .* is another file than it was here"):
         recipe()
     (tmp_path / "tiny.pth").unlink()
     with pytest.raises(CheckpointError, match="on a worker of the cluster: .*no such file"):
@@ -93,7 +94,9 @@ def test_a_recipe_refuses_another_checkpoint_under_the_same_path(opened: Detecto
 
 def test_a_recipe_refuses_a_checkpoint_that_is_taken_for_another_model(opened: Detector) -> None:
     recipe = Recipe.of(opened)
-    with pytest.raises(CheckpointError, match=r"tiny.pth works otherwise than here: have the same configuration files"):
+    with pytest.raises(
+        CheckpointError, match=r"tiny.pth works otherwise than it did here: have the same configuration files"
+    ):
         replace(recipe, origin=replace(recipe.origin, told={"nheads": 2}))()
 
 
@@ -165,3 +168,55 @@ def test_pictures_that_share_a_forward_on_a_worker(
     report = run_batch(opened, [photos], SETTINGS, tmp_path / "out", engine="ray", batch_size=4)
     assert (report.written, report.failed) == (3 * len(NAMES), 1)
     assert {row["picture"] for row in rows_in(tmp_path / "out")} == {*NAMES, "bad.png"}
+
+
+@needs_ray
+@pytest.mark.filterwarnings("ignore")
+def test_the_driver_proves_the_first_picture_that_can_be_read(
+    cluster: None, opened: Detector, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (photos / "00.png").write_bytes(b"no picture")
+    report = run_batch(opened, [photos], SETTINGS, tmp_path / "out", engine="ray")
+    assert report.proof is not None
+    assert report.proof.picture == "01.png"
+    right = DenseRecord.map
+    monkeypatch.setattr(DenseRecord, "map", lambda self, *args: right(self, *args).flip(1))
+    with pytest.raises(VerificationError, match="on 01.png"):
+        run_batch(opened, [photos], SETTINGS, tmp_path / "wrong", engine="ray")
+    assert not (tmp_path / "wrong").exists()
+
+
+@needs_ray
+@pytest.mark.filterwarnings("ignore")
+def test_what_actors_say_of_their_memory_is_heard(
+    cluster: None, opened: Detector, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    of_plain = Recipe.of
+
+    def scarce(detector: Detector) -> Callable[[], Detector]:
+        recipe = of_plain(detector)
+
+        def open_detector() -> Detector:
+            detector = recipe()
+            forward = detector.forward
+
+            def refusing(inputs: Any) -> Any:
+                if len(inputs["images"]) > 1:
+                    raise torch.OutOfMemoryError("CUDA out of memory")
+                return forward(inputs)
+
+            detector.forward = refusing  # type: ignore[method-assign]
+            return detector
+
+        return open_detector
+
+    monkeypatch.setattr(Recipe, "of", scarce)
+    (photos / "sub" / "more").mkdir()
+    for number in range(8):
+        os.link(photos / "sub" / "00.png", photos / "sub" / "more" / f"{number}.png")
+    report = run_batch(
+        opened, [photos / "sub" / "more"], SETTINGS, tmp_path / "out", engine="ray", batch_size=4, verify=False
+    )
+    assert (report.written, report.failed) == (24, 0)
+    (note,) = report.notes
+    assert "not enough memory on cpu for 4 pictures in one forward: they go one at a time from here on" in note

@@ -17,14 +17,17 @@ from detr_attnviz.batch.manifest import Manifest
 from detr_attnviz.batch.plan import BatchSettings
 from detr_attnviz.batch.report import BatchReport
 from detr_attnviz.batch.run import run_batch
+from detr_attnviz.batch.shards import Shard
 from detr_attnviz.batch.sheets import RenderedSheet, render_files
 from detr_attnviz.batch.write import OutputFolder
-from detr_attnviz.detector import Detector
+from detr_attnviz.detector import Detector, load
 from detr_attnviz.drawing.options import DrawingOptions
-from detr_attnviz.errors import ChoiceError, OutputError
+from detr_attnviz.errors import ChoiceError, OutputError, VerificationError
 from detr_attnviz.methods.request import Request
+from detr_attnviz.recording.records import DenseRecord
 from tests.batch.conftest import PICTURES, make_pictures, rows_in, times, tree
-from tests.tiny import tiny_detector
+from tests.scarce import Scarce
+from tests.tiny import tiny_detector, tiny_model, write_picture
 
 Runner = Callable[..., BatchReport]
 
@@ -38,11 +41,9 @@ def out(tmp_path: Path) -> Path:
 def run(detector: Detector, image_folder: Path, settings: BatchSettings, out: Path) -> Runner:
     """Runs the folder; settings may be changed by name."""
 
-    def run(
-        *, resume: bool = True, workers: int | None = None, batch_size: int | None = None, **changes: Any
-    ) -> BatchReport:
-        changed = replace(settings, **changes)
-        return run_batch(detector, [image_folder], changed, out, resume=resume, workers=workers, batch_size=batch_size)
+    def run(**options: Any) -> BatchReport:
+        said = {name: options.pop(name) for name in ("resume", "workers", "batch_size", "verify") if name in options}
+        return run_batch(detector, [image_folder], replace(settings, **options), out, **said)
 
     return run
 
@@ -555,3 +556,137 @@ def test_the_manifest_is_plain_json_lines(run: Runner, out: Path) -> None:
     run()
     for line in (out / "manifest.jsonl").read_bytes().split(b"\n")[:-1]:
         assert json.loads(line)["parts"] == 3
+
+
+def scarce_detector(**limits: int) -> Scarce:
+    return Scarce(tiny_detector().family, **limits)
+
+
+def run_scarce(scarce: Scarce, folder: Path, settings: BatchSettings, out: Path, **options: Any) -> BatchReport:
+    return run_batch(scarce, [folder], settings, out, batch_size=8, **options)
+
+
+def test_a_run_goes_on_with_what_memory_there_is_and_says_it_once(settings: BatchSettings, tmp_path: Path) -> None:
+    (folder := tmp_path / "photos").mkdir()
+    for number in range(24):
+        write_picture(folder / f"{number:02}.png", 48, 32)
+    heard: list[tuple[str, ...]] = []
+    scarce = scarce_detector(most_pictures=2)
+    report = run_scarce(
+        scarce,
+        folder,
+        settings,
+        tmp_path / "out",
+        verify=False,
+        on_progress=lambda report, _: heard.append(report.notes),
+    )
+    assert (report.written, report.failed) == (72, 0)
+    (note,) = report.notes
+    assert "not enough memory on mps for 8 pictures in one forward: they go 2 at a time from here on" in note
+    assert heard == [(note,)] * 24
+    assert scarce.sizes[:3] == [8, 4, 2]
+    assert max(scarce.sizes[3:]) == 2  # no group fails again
+    plain = run_batch(tiny_detector(), [folder], settings, tmp_path / "pairs", batch_size=2)
+    assert plain.written == 72
+
+
+def test_what_has_no_room_on_the_gpu_fails_without_the_cpu_and_is_done_with_it(
+    settings: BatchSettings, tmp_path: Path
+) -> None:
+    folder, out = make_pictures(tmp_path / "photos", ("a.png", "b.png")), tmp_path / "out"
+    write_picture(folder / "square.png", 64, 64)
+    report = run_scarce(scarce_detector(most_px=64 * 64), folder, settings, out)
+    assert [one.picture.location for one in report.failures] == ["a.png", "b.png"]
+    assert "--allow-cpu has it done on the CPU" in report.failures[0].error
+    report = run_scarce(scarce_detector(most_px=64 * 64), folder, settings, out, allow_cpu=True)
+    assert (report.written, report.failed, report.skipped) == (6, 0, 1)
+    assert sum("does it on the CPU" in note for note in report.notes) == 1
+    devices = {row["picture"]: row["settings"].get("device") for row in rows_in(out)}
+    assert devices == {"a.png": "cpu", "b.png": "cpu", "square.png": None}
+    assert len({row["settings_hash"] for row in rows_in(out)}) == 1
+    assert run_batch(tiny_detector(), [folder], settings, out).skipped == 3
+    run_batch(tiny_detector(), [folder], settings, tmp_path / "on_cpu")
+    for name in ("a.png", "b.png"):
+        with np.load(out / f"{name}.npz") as ours, np.load(tmp_path / "on_cpu" / f"{name}.npz") as theirs:
+            np.testing.assert_array_equal(ours["maps"], theirs["maps"])
+
+
+def test_the_same_bytes_with_and_without_proof(run: Runner, out: Path, tmp_path: Path) -> None:
+    report = run()
+    assert report.proof is not None
+    assert report.proof.picture == "a.jpg"
+    assert [note.partition(":")[0] for note in report.notes] == ["maps verified"]
+    first = tree(out)
+    out.rename(tmp_path / "first")
+    report = run(verify=False)
+    assert (report.proof, report.notes) == (None, ())
+    assert tree(out) == first
+
+
+def test_a_picture_that_cannot_be_read_passes_the_proof_on_and_a_done_one_needs_none(
+    run: Runner, image_folder: Path, out: Path
+) -> None:
+    (image_folder / "a.jpg").write_bytes(b"no picture")
+    proof = run().proof
+    assert proof is not None
+    assert proof.picture == "a.png"
+    assert run().proof is None
+    (out / "sub" / "a.jpg.npz").unlink()
+    proof = run().proof
+    assert proof is not None
+    assert proof.picture == "sub/a.jpg"
+
+
+@pytest.mark.parametrize("batch_size", [1, 8])
+def test_wrong_maps_end_the_run_before_anything_is_written(
+    run: Runner, out: Path, batch_size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right = DenseRecord.map
+    with monkeypatch.context() as patch:
+        patch.setattr(DenseRecord, "map", lambda self, *args, **options: right(self, *args, **options).flip(1))
+        with pytest.raises(VerificationError, match=r"tiny: .* differs from the module's own weights .* on a.jpg"):
+            run(batch_size=batch_size)
+        assert not out.exists()
+        assert run(verify=False, batch_size=batch_size).written == 12
+        whole = tree(out)
+        with pytest.raises(VerificationError):
+            run(resume=False)
+        assert tree(out) == whole
+
+
+def test_a_checkpoint_of_nan_ends_the_run_and_is_called_so(
+    image_folder: Path, settings: BatchSettings, out: Path
+) -> None:
+    broken = tiny_detector()
+    with torch.no_grad():
+        broken.sites[0].module.get_parameter("in_proj_weight").fill_(torch.nan)
+    with pytest.raises(VerificationError, match=r"holds NaN: the checkpoint may hold NaN or Inf"):
+        run_batch(broken, [image_folder], settings, out)
+    assert not out.exists()
+
+
+def test_shards_prove_their_own_first_picture(
+    detector: Detector, image_folder: Path, settings: BatchSettings, out: Path
+) -> None:
+    reports = [run_batch(detector, [image_folder], settings, out, shard=Shard(number, 2)) for number in (1, 2)]
+    assert [report.proof and report.proof.picture for report in reports] == ["a.jpg", "a.png"]
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_full_gpu_shrinks_the_group_and_hands_on_to_the_cpu(settings: BatchSettings, tmp_path: Path) -> None:
+    torch.save({"model": tiny_model().state_dict()}, tmp_path / "tiny.pth")
+    (folder := tmp_path / "photos").mkdir()
+    for number in range(8):
+        write_picture(folder / f"{number}.png")
+    on_gpu = load(tmp_path / "tiny.pth", device="cuda", nheads=4)
+    torch.cuda.empty_cache()
+    total = torch.cuda.get_device_properties(0).total_memory
+    torch.cuda.set_per_process_memory_fraction((torch.cuda.memory_reserved() + (1 << 20)) / total)
+    try:
+        large = replace(settings, shortest_px=800, longest_px=1333)
+        report = run_batch(on_gpu, [folder], large, tmp_path / "out", batch_size=8, allow_cpu=True)
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
+    assert (report.failed, report.pictures) == (0, 8)
+    assert any("does it on the CPU" in note for note in report.notes)

@@ -47,6 +47,28 @@ def test_a_fault_does_not_say_where_the_inputs_lie(detector: Detector, settings:
     assert drawn.fault == "too dark"
 
 
+def test_too_little_memory_to_draw_is_the_pictures_fault(
+    detector: Detector, settings: BatchSettings, tmp_path: Path
+) -> None:
+    write_picture(tmp_path / "a.png")
+
+    def full(made: MadeFile) -> MadeFile:
+        raise MemoryError
+
+    work = Work(detector, settings, full)
+    picture = Picture(tmp_path / "a.png", "a.png")
+    ready = work.read(picture)
+    assert isinstance(ready, Ready)
+    assert "not enough memory to draw this picture's maps" in work.draw(picture, *work.answers([ready])).fault
+
+
+def test_a_note_is_kept_once(detector: Detector, settings: BatchSettings) -> None:
+    work = Work(detector, settings, keep=lambda made: made)
+    for sentence in ("one", "two", "one"):
+        work.note(sentence)
+    assert work.notes == ["one", "two"]
+
+
 def test_queries_that_are_not_sure_are_remarked_upon(detector: Detector, tmp_path: Path) -> None:
     write_picture(tmp_path / "a.png")
     settings = BatchSettings(Request(threshold=1.0, fallback=1), shortest_px=64, longest_px=96)

@@ -41,6 +41,36 @@ def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
         app_file.main()
 
 
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (MemoryError(), "not enough memory for this: a smaller --shortest-px needs less, and --device cpu"),
+        (RuntimeError("CUDA error: out of memory\nCUDA kernel errors might be reported later"), "not enough memory"),
+        (RuntimeError("can't start new thread"), "no more threads start: it is out of memory, or at its limit"),
+    ],
+)
+def test_what_the_machine_has_too_little_of_is_one_line(
+    attnviz: Attnviz, monkeypatch: pytest.MonkeyPatch, error: Exception, told: str
+) -> None:
+    def hungry() -> None:
+        raise error
+
+    monkeypatch.setattr(app_file, "app", hungry)
+    done = attnviz()
+    assert done.code == 1
+    (line,) = done.err.splitlines()
+    assert told in line
+
+
+def test_another_runtime_error_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken() -> None:
+        raise RuntimeError("shapes do not fit")
+
+    monkeypatch.setattr(app_file, "app", broken)
+    with pytest.raises(RuntimeError, match="shapes do not fit"):
+        app_file.main()
+
+
 def test_interrupt_exits_130(attnviz: Attnviz, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted() -> None:
         raise KeyboardInterrupt

@@ -12,7 +12,10 @@ from typing import Any
 import pytest
 
 from detr_attnviz.batch.write import OutputFolder
+from detr_attnviz.cli.options import ModelOptions
+from detr_attnviz.recording.records import DenseRecord
 from tests.cli.conftest import Attnviz, Outcome
+from tests.scarce import Scarce
 from tests.tiny import write_picture
 
 SMALL = ("--shortest-px", 64, "--longest-px", 96)
@@ -263,3 +266,72 @@ def test_ray_that_is_not_installed(batch: Any, tmp_path: Path, monkeypatch: pyte
     assert outcome.code == 1
     assert '--engine ray needs an optional package: pip install "detr-attnviz[ray]"' in outcome.err
     assert not (tmp_path / "out").exists()
+
+
+def test_the_proof_is_said_in_a_line_and_in_json(batch: Any, tmp_path: Path) -> None:
+    outcome = batch("--json")
+    assert outcome.code == 0
+    (note,) = [line for line in outcome.err.splitlines() if "verified" in line]
+    assert note.startswith("attnviz: maps verified: within ")
+    assert note.endswith("at 5 sites (on a.jpg)")
+    assert outcome.data["notes"] == [note.removeprefix("attnviz: ")]
+    proof = outcome.data["proof"]
+    assert (proof["picture"], proof["passed"], proof["output_unchanged"]) == ("a.jpg", True, True)
+    assert [site["site"] for site in proof["sites"]][:2] == ["encoder.0.self", "decoder.0.self"]
+    again = batch("--json")
+    assert (again.data["proof"], again.data["notes"]) == (None, [])
+    assert "verified" not in again.err
+
+
+def test_wrong_maps_are_one_line_and_nothing_is_written(
+    batch: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right = DenseRecord.map
+    monkeypatch.setattr(DenseRecord, "map", lambda self, *args, **options: right(self, *args, **options).flip(1))
+    outcome = batch()
+    assert outcome.code == 1
+    assert outcome.out == ""
+    last = outcome.err.splitlines()[-1]
+    assert "tiny.pth: " in last
+    assert ": the map differs from the module's own weights by " in last
+    assert "--no-verify writes the maps all the same" in last
+    assert not (tmp_path / "out").exists()
+    assert batch("--no-verify").code == 0
+    assert len(written(tmp_path / "out")) == 7
+
+
+@pytest.fixture
+def small_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A GPU that has no memory for more than one picture of 64 × 96 px, nor for one that is larger."""
+    opened = ModelOptions.open
+
+    def scarce(options: ModelOptions, classes: Path | None = None) -> Scarce:
+        return Scarce(opened(options, classes).family, most_pictures=1, most_px=64 * 96)
+
+    monkeypatch.setattr(ModelOptions, "open", scarce)
+
+
+@pytest.mark.usefixtures("small_gpu")
+def test_a_group_that_shrinks_is_said_once(batch: Any, photos: Path, tmp_path: Path) -> None:
+    outcome = batch("--batch-size", 4)
+    assert outcome.code == 0
+    said = [line for line in outcome.err.splitlines() if "not enough memory" in line]
+    assert len(said) == 1
+    assert said[0].startswith("attnviz: not enough memory on mps for 3 pictures in one forward: they go one at a time")
+    assert "Traceback" not in outcome.err
+
+
+@pytest.mark.usefixtures("small_gpu")
+def test_a_picture_too_large_for_the_gpu_is_done_on_the_cpu_if_allowed(
+    batch: Any, photos: Path, tmp_path: Path
+) -> None:
+    write_picture(photos / "large.png", 96, 96)
+    large = ("--shortest-px", 96)
+    outcome = batch(*large, inputs=("photos/large.png",))
+    assert outcome.code == 1
+    assert "a smaller --shortest-px needs less, and --allow-cpu has it done on the CPU" in outcome.out
+    outcome = batch(*large, "--allow-cpu", inputs=("photos/large.png",))
+    assert outcome.code == 0
+    assert outcome.err.count("a copy of the model does it on the CPU") == 1
+    assert [row["settings"]["device"] for row in rows(tmp_path / "out")] == ["cpu", "cpu"]
+    assert "left as they are: 1 picture" in batch(*large, inputs=("photos/large.png",)).out

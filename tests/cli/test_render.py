@@ -8,8 +8,10 @@ import pytest
 import torch
 from PIL import Image
 
+from detr_attnviz.cli.options import ModelOptions
 from detr_attnviz.methods.catalogue import METHODS
 from tests.cli.conftest import Attnviz
+from tests.scarce import Scarce
 from tests.tiny import tiny_model
 
 SMALL = ("--shortest-px", 128, "--longest-px", 192)
@@ -280,3 +282,21 @@ def test_missing_picture_and_checkpoint(attnviz: Attnviz, tiny_checkpoint: Path)
     assert (gone.code, "nowhere.png" in gone.err, "no such file" in gone.err) == (1, True, True)
     gone = attnviz("render", "nowhere.png", "-c", "nowhere.pth")
     assert (gone.code, "no such file or folder" in gone.err) == (1, True)
+
+
+def test_a_picture_too_large_for_the_gpu_is_done_on_the_cpu_if_allowed(
+    attnviz: Attnviz, tiny_checkpoint: Path, picture: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = ModelOptions.open
+    monkeypatch.setattr(
+        ModelOptions, "open", lambda self, classes=None: Scarce(opened(self, classes).family, most_px=0)
+    )
+    args = ("render", picture, "-c", tiny_checkpoint, "--query", 1, "--json")
+    outcome = attnviz(*args)
+    assert outcome.code == 1
+    assert "not enough memory on mps for this picture" in outcome.err
+    assert "--allow-cpu has it done on the CPU" in outcome.err
+    outcome = attnviz(*args, "--allow-cpu")
+    assert outcome.code == 0
+    assert outcome.err.count("a copy of the model does it on the CPU") == 1
+    assert outcome.data["pictures"][0]["maps"][0]["settings"]["device"] == "cpu"

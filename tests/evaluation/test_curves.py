@@ -1,10 +1,17 @@
 """Deletion and insertion on a detector whose logit is one cell's brightness."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import pytest
+import torch
+from torch import Tensor
 
+from detr_attnviz.batch.room import Room
+from detr_attnviz.errors import ImageError
 from detr_attnviz.evaluation.curves import curves
 from detr_attnviz.evaluation.settings import BASELINES, DIRECTIONS, QUANTITIES
+from detr_attnviz.families.base import Prediction
 from tests.evaluation.fakes import disturbances_of, picture_of
 
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -71,3 +78,33 @@ def test_the_undisturbed_picture_is_not_run_again() -> None:
     assert sum(family.batches) == len(BASELINES)  # the wholly removed picture
     assert (found[:, DELETION, 0] == disturbances.undisturbed[0]).all()
     assert (found[:, INSERTION, 1] == disturbances.undisturbed[0]).all()
+
+
+def test_forwards_shrink_to_the_memory_there_is_and_the_answers_stay() -> None:
+    order, notes = {"a": [np.array([2, 0, 3, 1])]}, list[str]()
+    expected = curves(disturbances_of(PICTURE, [0])[0], order, SHARES, 1)["a"]
+    disturbances, family = disturbances_of(PICTURE, [0])
+    forward, sizes = family.forward, list[int]()
+
+    def scarce(inputs: Mapping[str, Tensor]) -> Prediction:
+        sizes.append(len(inputs["images"]))
+        if sizes[-1] > 1:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return forward(inputs)
+
+    family.forward = scarce  # type: ignore[method-assign]
+    room = Room(torch.device("cpu"), notes.append)
+    np.testing.assert_allclose(curves(disturbances, order, SHARES, 100, room)["a"], expected, rtol=1e-6)
+    assert sizes == [7, 3, *[1] * 7 * len(BASELINES)]
+    assert len(notes) == 1
+
+
+def test_no_memory_for_one_disturbed_picture_is_the_pictures_fault() -> None:
+    disturbances, family = disturbances_of(PICTURE, [0])
+
+    def full(inputs: Mapping[str, Tensor]) -> Prediction:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    family.forward = full  # type: ignore[method-assign]
+    with pytest.raises(ImageError, match="not enough memory for this picture: a smaller --shortest-px needs less"):
+        curves(disturbances, {"a": [np.arange(4)]}, SHARES, 4)

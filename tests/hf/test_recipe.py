@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from detr_attnviz.batch.plan import BatchSettings
-from detr_attnviz.batch.ray_engine import Recipe
+from detr_attnviz.batch.recipe import Recipe
 from detr_attnviz.detector import Detector, load
 from detr_attnviz.errors import CheckpointError
 from tests.checkpoints.originals.goldens import golden
@@ -49,5 +49,7 @@ def test_another_configuration_on_the_worker_is_refused(tmp_path: Path) -> None:
     folder = save_folder("rt_detr", tmp_path / "model")
     recipe = Recipe.of(load(folder))
     write(folder / "preprocessor_config.json", do_normalize=True)
-    with pytest.raises(CheckpointError, match="on a worker of the cluster, .*model works otherwise than here: .*same"):
+    with pytest.raises(
+        CheckpointError, match="on a worker of the cluster: .*model works otherwise than it did here: .*same"
+    ):
         recipe()
