@@ -6,17 +6,19 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from detr_attnviz import __version__
 from detr_attnviz.checkpoints import zoo
 from detr_attnviz.checkpoints.attention import AttentionKind, AttentionWeights, Skipped, survey
 from detr_attnviz.checkpoints.layouts import LAYOUTS
 from detr_attnviz.checkpoints.naming import canonical
 from detr_attnviz.checkpoints.packed import check_heads
-from detr_attnviz.checkpoints.read import Checkpoint, read
+from detr_attnviz.checkpoints.read import Checkpoint, read, sha256_of
 from detr_attnviz.checkpoints.saved import OFFICIAL_HEADS, Saved, heads_assumed, how_told, saved_heads
 from detr_attnviz.checkpoints.source import locate
 from detr_attnviz.checkpoints.stats import ModuleStats, module_stats
@@ -47,6 +49,19 @@ class Inspection:
     modules: tuple[AttentionWeights, ...]
     rows: tuple[ModuleStats, ...]
     notes: tuple[str, ...]
+
+    @cached_property
+    def provenance(self) -> dict[str, str]:
+        """What a figure of these weights and their numbers carry.
+
+        Raises: CheckpointError when the checkpoint can no longer be read.
+        """
+        return {
+            "checkpoint": self.path.name,
+            "checkpoint_sha256": sha256_of(self.path),
+            "modules": ", ".join(weights.name for weights in self.modules),
+            "software": f"detr_attnviz {__version__}",
+        }
 
     def panels(self) -> tuple[Panel, ...]:
         """What a figure of these weights shows, one panel per module."""

@@ -12,7 +12,7 @@ from detr_attnviz.cli.evaluate import evaluate
 from detr_attnviz.cli.explore import explore
 from detr_attnviz.cli.figure import figure_app
 from detr_attnviz.cli.inspect_weights import inspect_weights
-from detr_attnviz.cli.messages import say
+from detr_attnviz.cli.messages import say, say_what_letters_allow
 from detr_attnviz.cli.render import render
 from detr_attnviz.cli.verify import verify
 from detr_attnviz.errors import AttnVizError
@@ -54,6 +54,7 @@ def attnviz(
 
 def main() -> None:
     """Runs the command; a foreseen error is one line on stderr and exit code 1, a bug keeps its traceback."""
+    say_what_letters_allow()
     try:
         app()
     except AttnVizError as error:

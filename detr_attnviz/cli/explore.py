@@ -1,5 +1,6 @@
 """`attnviz explore`: pictures in, one interactive page out."""
 
+import webbrowser
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -9,7 +10,7 @@ import typer
 from detr_attnviz.cli import options as opt
 from detr_attnviz.cli.grouped import grouped
 from detr_attnviz.cli.json_output import print_json
-from detr_attnviz.cli.messages import say
+from detr_attnviz.cli.messages import one_line, say
 from detr_attnviz.cli.parsing import parse_layer, parse_names
 from detr_attnviz.cli.startup import foresee, swift_imports
 from detr_attnviz.cli.targets import result_file
@@ -129,7 +130,7 @@ def explore(
     written = None if page is None else page.save(target)
     _tell(page, written, traces, as_json)
     if open_page and written is not None:
-        typer.launch(str(written.resolve()))
+        webbrowser.open(written.resolve().as_uri())  # every letter that a shell could take for its own is a %XX
     raise typer.Exit(1 if traces.failures else 0)
 
 
@@ -160,4 +161,4 @@ def _tell(page: "Page | None", path: Path | None, traces: "Traces", as_json: boo
     elif path is None:
         say("no picture could be read, so there is no page")
     else:
-        print(f"{path}: {traces.count} picture{'s' if traces.count != 1 else ''}, {size / 1e6:.1f} MB")
+        print(f"{one_line(str(path))}: {traces.count} picture{'s' if traces.count != 1 else ''}, {size / 1e6:.1f} MB")

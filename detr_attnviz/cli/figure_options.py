@@ -8,7 +8,7 @@ import typer
 
 from detr_attnviz.cli import options as opt
 from detr_attnviz.cli.json_output import print_json
-from detr_attnviz.cli.messages import say
+from detr_attnviz.cli.messages import one_line, say
 from detr_attnviz.cli.startup import foresee, swift_imports
 from detr_attnviz.cli.targets import result_file
 
@@ -191,7 +191,7 @@ def finish(printed: "PrintedFigure", path: Path, as_json: bool) -> None:
         facts = {"file": str(figure), "caption_file": str(caption), "caption": printed.caption}
         print_json({**facts, "notes": printed.notes, "provenance": dict(printed.provenance)})
     else:
-        print(f"{figure}\n{caption}")
+        print(f"{one_line(str(figure))}\n{one_line(str(caption))}")
 
 
 def _width(text: str) -> "Literal['column', 'page'] | float":

@@ -1,6 +1,9 @@
 """Notes and errors on stderr, one line each."""
 
+import io
 import sys
+
+from detr_attnviz.plain import one_line as one_line  # the words of every table, too
 
 
 def say(note: str) -> None:
@@ -8,6 +11,8 @@ def say(note: str) -> None:
     sys.stderr.write(f"attnviz: {one_line(note)}\n")
 
 
-def one_line(text: str) -> str:
-    """``text`` on one line, with control characters (file names may hold them) written as escapes."""
-    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
+def say_what_letters_allow() -> None:
+    """From now on letters that a pipe or terminal has no code for (ASCII, Windows) come as escapes, not as an error."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")

@@ -4,6 +4,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from detr_attnviz.batch.names import sheet_stem
 from detr_attnviz.errors import ChoiceError, OutputError
 from detr_attnviz.files import reason_of
 
@@ -32,4 +33,4 @@ def result_file(output: Path | None, inputs: Sequence[str], ending: str, suffixe
 
 def _stem(inputs: Sequence[str]) -> str:
     single = inputs[0] if len(inputs) == 1 else ""
-    return Path(single).stem if os.path.isfile(single) else "attnviz"
+    return sheet_stem(Path(single).stem) if os.path.isfile(single) else "attnviz"
