@@ -79,10 +79,14 @@ class SiteProof:
 
 @dataclass(frozen=True)
 class Verification:
-    """The proof for one picture: one entry per site, and whether recording left the output as it was."""
+    """The proof for one picture: one entry per site, and whether recording left the output as it was.
+
+    ``not_finite`` names what of the output ("logits", "boxes") holds NaN or infinite values: a proof of nothing.
+    """
 
     sites: tuple[SiteProof, ...]
     output_unchanged: bool
+    not_finite: tuple[str, ...] = ()
 
     @property
     def unproven(self) -> tuple[str, ...]:
@@ -91,9 +95,10 @@ class Verification:
 
     @property
     def passed(self) -> bool:
-        """Every site that could be proven passed, there was one, and recording changed nothing."""
+        """Every site that could be proven passed, there was one, recording changed nothing, and the output is numbers."""
         proven = [site for site in self.sites if site.has_truth]
-        return self.output_unchanged and bool(proven) and all(site.passed for site in proven)
+        is_sound = self.output_unchanged and not self.not_finite
+        return is_sound and bool(proven) and all(site.passed for site in proven)
 
 
 def verify(
@@ -121,10 +126,17 @@ def verify(
 
             with _told(detector.sites, prove):
                 recorded = detector.family.forward(prepared.inputs)
-        is_same = torch.equal(plain.logits, recorded.logits) and torch.equal(plain.boxes, recorded.boxes)
+        is_same = _are_equal(plain.logits, recorded.logits) and _are_equal(plain.boxes, recorded.boxes)
+        output = {"logits": recorded.logits, "boxes": recorded.boxes}
+        not_finite = tuple(name for name, values in output.items() if not values.isfinite().all())
         masses = _padding_masses(detector, prepared.inputs)
         found = [proofs.get(site.name) or _unproven(site, records) for site in detector.sites]
-    return Verification(tuple(replace(proof, padding_mass=masses.get(proof.site)) for proof in found), is_same)
+    return Verification(tuple(replace(proof, padding_mass=masses.get(proof.site)) for proof in found), is_same, not_finite)
+
+
+def _are_equal(one: Tensor, other: Tensor) -> bool:
+    """To the bit, NaN being like NaN."""
+    return torch.equal(one.isnan(), other.isnan()) and torch.equal(one.nan_to_num(), other.nan_to_num())
 
 
 @contextmanager

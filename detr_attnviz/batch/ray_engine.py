@@ -125,7 +125,8 @@ class RayEngine(Generic[File]):
     def _kept(self, made: Made[MadeFile] | AttnVizError) -> Made[File]:
         if isinstance(made, AttnVizError):
             raise made
-        return Made(tuple(map(self._work.keep, made.files)), made.remark, made.fault)
+        files = tuple(map(self._work.keep, made.files))
+        return Made(files, made.remark, made.fault, made.is_unsure, made.has_holes)
 
     def _made(self, ray: Any, pictures: list[Picture]) -> Generator[Made[MadeFile] | AttnVizError]:
         rows = [{"picture": pickle.dumps(_anywhere(picture))} for picture in pictures]

@@ -92,7 +92,7 @@ def weights_figure(panels: Sequence[Panel], *, title: str = "") -> Figure:
         start = (width - size[0]) / 2 + _MARGIN_INCHES + number * (cell + _BETWEEN_INCHES)
         left, right = (start + _LABEL_INCHES) / width, (start + _LABEL_INCHES + wide) / width
         _draw_column(figure, column, rows, (left, bottom, right, top), weight_colours, norm_colours)
-    _draw_scales(figure, weight_colours, norm_colours, size)
+    _draw_scales(figure, weight_colours, norm_colours, size, has_holes=not all(map(_is_finite, panels)))
     return figure
 
 
@@ -239,8 +239,15 @@ def _draw_norms(axis: Axes, norms: np.ndarray | None, scale: Scale, *, is_first:
         axis.tick_params(length=0, pad=2)
 
 
-def _draw_scales(figure: Figure, weights: Scale, norms: Scale | None, size: tuple[float, float]) -> None:
-    entries: Iterable[tuple[Scale, str, str]] = [(weights, "weight", "both")]
+def _is_finite(panel: Panel) -> bool:
+    return all(np.isfinite(matrix).all() for matrix in (panel.q, panel.k, panel.v))
+
+
+def _draw_scales(
+    figure: Figure, weights: Scale, norms: Scale | None, size: tuple[float, float], *, has_holes: bool
+) -> None:
+    green = " (green: NaN or infinite)" if has_holes else ""
+    entries: Iterable[tuple[Scale, str, str]] = [(weights, f"weight{green}", "both")]
     if norms:
         entries = [*entries, (norms, "norm of a head's block of $W_q$, $W_k$, $W_v$, $W_o$", "neither")]
     width = figure.get_size_inches()[0]

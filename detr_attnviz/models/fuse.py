@@ -24,7 +24,7 @@ def fuse(model: DETR, precision: Precision = "fp32") -> None:
     """Makes ``model`` (in ``eval()``, on its device) faster in place.
 
     "fp32" moves its output by rounding alone; "bf16" and "fp16" are what the backbone then computes in; "official"
-    leaves everything in the official order of operations. The transformer's parameters stay the tensors that they
+    leaves everything in the official order of operations, and so do weights that are not finite. The transformer's parameters stay the tensors that they
     are; the backbone's are folded. Gradients still go through everything.
 
     Raises: ChoiceError for a precision that does not exist, or from which the device gains nothing.
@@ -33,6 +33,8 @@ def fuse(model: DETR, precision: Precision = "fp32") -> None:
         return
     device = next(model.parameters()).device
     dtype = _dtype_of(precision, device)
+    if not _is_finite(model):  # the faster kernels' ReLU makes 0 of NaN: maps would look as if nothing were wrong
+        return
     model.backbone[0] = FusedBackbone(model.backbone[0].body, dtype, device)  # type: ignore[arg-type]
     model.input_proj = _as(FusedProjection, model.input_proj)
     for part in list(model.transformer.modules()):
@@ -128,6 +130,13 @@ def _folded(
     device = convolution.weight.device
     folded = fuse_conv_bn_eval(convolution.cpu().double(), norm.cpu().double())  # type: ignore[arg-type]
     return folded.to(device, dtype, memory_format=layout).requires_grad_(False)  # type: ignore[call-overload, no-any-return]
+
+
+def _is_finite(model: DETR) -> bool:
+    """Whether all weights are numbers, and those that folding makes of them."""
+    norms = [part for part in model.modules() if isinstance(part, FrozenBatchNorm2d)]
+    values = [*model.parameters(), *model.buffers(), *((norm.running_var + norm.eps).rsqrt() for norm in norms)]
+    return all(bool(value.detach().sum().isfinite()) for value in values if value.is_floating_point())
 
 
 def _as(kind: type[_Part], module: nn.Module) -> _Part:

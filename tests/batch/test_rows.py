@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from detr_attnviz.batch.rows import json_line, row_of, text_of
+from detr_attnviz.batch.rows import json_line, row_of
+from detr_attnviz.drawing.provenance import text_of
 from detr_attnviz.detections import Detection
 from detr_attnviz.detector import Detector
 from detr_attnviz.explanation import Explanation
