@@ -131,7 +131,9 @@ def verify(
         not_finite = tuple(name for name, values in output.items() if not values.isfinite().all())
         masses = _padding_masses(detector, prepared.inputs)
         found = [proofs.get(site.name) or _unproven(site, records) for site in detector.sites]
-    return Verification(tuple(replace(proof, padding_mass=masses.get(proof.site)) for proof in found), is_same, not_finite)
+    return Verification(
+        tuple(replace(proof, padding_mass=masses.get(proof.site)) for proof in found), is_same, not_finite
+    )
 
 
 def _are_equal(one: Tensor, other: Tensor) -> bool:

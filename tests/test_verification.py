@@ -204,3 +204,12 @@ def test_a_failing_part_of_a_large_map_is_found(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(DenseRecord, "map", last_is_wrong)
     proof = av.verify(tiny_detector(), drawn_picture())
     assert [site.site for site in proof.sites if not site.passed] == ["encoder.0.self"]
+
+
+def test_output_that_is_not_finite_fails_and_is_not_called_changed() -> None:
+    detector = tiny_detector()
+    detector.family.model.class_embed.weight.data[1] = float("nan")  # type: ignore[attr-defined]
+    proof = av.verify(detector, drawn_picture())
+    assert proof.not_finite == ("logits",)
+    assert proof.output_unchanged
+    assert not proof.passed

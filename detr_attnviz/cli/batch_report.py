@@ -79,7 +79,9 @@ def print_report(report: "BatchReport", output: Path, threshold: float) -> None:
         best = f"no detection reaches {threshold:g}, so the best were drawn instead (--fallback 0 leaves them out)"
         console.print(f"in {_number(report.unsure, 'picture')} {best}")
     if report.not_finite:
-        console.print(f"in {_number(report.not_finite, 'picture')} maps hold NaN or infinite values: see manifest.jsonl")
+        console.print(
+            f"in {_number(report.not_finite, 'picture')} maps hold NaN or infinite values: see manifest.jsonl"
+        )
     if report.empty:
         wanted = f"a score of {threshold:g} or more (--threshold), and the chosen --label if any"
         console.print(f"nothing to show in {_number(report.empty, 'picture')}: no detection has {wanted}")

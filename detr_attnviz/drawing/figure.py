@@ -114,7 +114,9 @@ def figure_bytes(figure: Figure, kind: str, about: Mapping[str, str] | None = No
     buffer = io.BytesIO()
     # A number of its own for every SVG, and the hour, would make two runs' files differ.
     with rc_context({"svg.hashsalt": "attnviz"}), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # a checkpoint's name may be in any script
+        warnings.filterwarnings(
+            "ignore", message="Glyph .* missing from font"
+        )  # a checkpoint's name may be in any script
         figure.savefig(buffer, format=kind, metadata=metadata_of(kind, about or {}))
     return buffer.getvalue()
 

@@ -76,7 +76,11 @@ class Request:
             level=self.level,
             point_level=self.point_level,
         )
-        notes = [note for note in (self.settled(trace.detector).remark(explanation), _holes(explanation), *trace.notes) if note]
+        notes = [
+            note
+            for note in (self.settled(trace.detector).remark(explanation), _holes(explanation), *trace.notes)
+            if note
+        ]
         if not notes:
             return explanation
         return replace(explanation, provenance={**explanation.provenance, "note": "; ".join(notes)})

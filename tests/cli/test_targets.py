@@ -50,3 +50,11 @@ def test_the_picture_itself_is_never_overwritten(street: str) -> None:
 def test_a_folder_that_cannot_be_made(street: str) -> None:
     with pytest.raises(OutputError, match="cannot make the folder .*: a file has the name that a folder needs"):
         result_file(Path(street) / "figure.pdf", [street], ".grid.pdf", SUFFIXES)
+
+
+def test_a_default_name_is_portable_whatever_the_picture_is_called(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    street = write_picture(tmp_path / "street.png").rename("a\u202eb%.png")
+    assert result_file(None, [str(street)], ".grid.pdf", SUFFIXES) == Path("a%E2%80%AEb%25.grid.pdf")

@@ -167,8 +167,6 @@ def _peak_pt(rows: Sequence[Sequence[Explanation]], across: float, options: Prin
     return size if size >= min(SMALLEST_PT, options.small_pt) else 0.0
 
 
-
-
 def _put_names(
     axes: Axes,
     plan: Table,
