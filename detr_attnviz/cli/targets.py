@@ -4,7 +4,6 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from detr_attnviz.batch.names import sheet_stem
 from detr_attnviz.errors import ChoiceError, OutputError
 from detr_attnviz.files import reason_of
 
@@ -32,5 +31,7 @@ def result_file(output: Path | None, inputs: Sequence[str], ending: str, suffixe
 
 
 def _stem(inputs: Sequence[str]) -> str:
+    from detr_attnviz.batch.names import sheet_stem
+
     single = inputs[0] if len(inputs) == 1 else ""
     return sheet_stem(Path(single).stem) if os.path.isfile(single) else "attnviz"

@@ -62,7 +62,7 @@ def name_of(detection: Detection) -> str:
 
 
 def score_of(detection: Detection) -> str:
-    """The score as it is written everywhere; never "0.00" for one that is above 0, and NaN for one that is no number."""
+    """The score as it is written everywhere; never "0.00" for one that is above 0, and NaN for what is no number."""
     if not math.isfinite(detection.score):
         return NOT_A_NUMBER
     return "<0.01" if detection.score < 0.005 else f"{detection.score:.2f}"

@@ -110,7 +110,7 @@ def save_figure(figure: Figure, path: str | Path, about: Mapping[str, str] | Non
 
 
 def figure_bytes(figure: Figure, kind: str, about: Mapping[str, str] | None = None) -> bytes:
-    """The figure as a file of this kind; for png, pdf and svg the same bytes for the same figure, with ``about`` inside."""
+    """The figure as a file of this kind with ``about`` inside; for png, pdf and svg always the same bytes."""
     buffer = io.BytesIO()
     # A number of its own for every SVG, and the hour, would make two runs' files differ.
     with rc_context({"svg.hashsalt": "attnviz"}), warnings.catch_warnings():
@@ -122,7 +122,7 @@ def figure_bytes(figure: Figure, kind: str, about: Mapping[str, str] | None = No
 
 
 def metadata_of(kind: str, about: Mapping[str, str]) -> dict[str, str | None] | None:
-    """``about`` where matplotlib has a place for it in a file of this kind: PNG text by name, elsewhere as lines; no hour."""
+    """``about`` for a file of this kind: as PNG text by name, elsewhere as lines; and no hour."""
     facts = {clean(key): clean(value) for key, value in about.items()}
     words = "\n".join(f"{key}: {value}" for key, value in facts.items())
     if kind == "png":

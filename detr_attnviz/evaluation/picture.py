@@ -141,8 +141,8 @@ def _check_output(trace: Trace, chosen: Sequence[int]) -> None:
 def _check_maps(maps: Mapping[str, Maps]) -> None:
     if broken := [name for name, values in maps.items() if not np.isfinite(values).all()]:
         raise ImageError(
-            f"maps by {', '.join(broken)} hold NaN or infinite values, which rank no cells: the checkpoint may hold some "
-            "(attnviz inspect-weights counts them); other --methods may do without"
+            f"maps by {', '.join(broken)} hold NaN or infinite values, which rank no cells: the checkpoint may hold "
+            "some (attnviz inspect-weights counts them); other --methods may do without"
         )
 
 

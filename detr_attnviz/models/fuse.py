@@ -25,8 +25,8 @@ def fuse(model: DETR, precision: Precision = "fp32") -> None:
 
     "fp32" moves its output by rounding alone; "bf16" and "fp16" are what the backbone then computes in; "official"
     leaves everything in the official order of operations. Weights that are not finite come through no faster kernel, as
-    some make 0 of NaN: maps would look as if nothing were wrong. The transformer's parameters stay the tensors that they
-    are; the backbone's are folded. Gradients still go through everything.
+    some make 0 of NaN: maps would look as if nothing were wrong. The transformer's parameters stay the tensors that
+    they are; the backbone's are folded. Gradients still go through everything.
 
     Raises: ChoiceError for a precision that does not exist, or from which the device gains nothing.
     """

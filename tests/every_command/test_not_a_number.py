@@ -1,4 +1,4 @@
-"""A checkpoint that holds NaN: every command says so in words, and none draws, writes or proves as if nothing were wrong."""
+"""A checkpoint that holds NaN: every command says so, and none draws, writes or proves as if nothing were wrong."""
 
 import json
 from collections.abc import Callable
