@@ -95,7 +95,7 @@ class Verification:
 
     @property
     def passed(self) -> bool:
-        """Every site that could be proven passed, there was one, and the output is numbers that recording left alone."""
+        """Every site that could be proven passed, there was one, and recording left the output, all numbers, alone."""
         proven = [site for site in self.sites if site.has_truth]
         is_sound = self.output_unchanged and not self.not_finite
         return is_sound and bool(proven) and all(site.passed for site in proven)

@@ -119,7 +119,7 @@ def size_of_panel(options: DrawingOptions, size: tuple[int, int]) -> tuple[int, 
 
 def _with_provenance(picture: Image.Image, explanation: Explanation, index: int) -> Image.Image:
     """The same picture; what its ``info`` had of the photograph's file belongs to that one."""
-    picture.info = {**text_of(explanation, index)}
+    picture.info = {name: words for name, words in text_of(explanation, index).items()}
     return picture
 
 

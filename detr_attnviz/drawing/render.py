@@ -44,7 +44,7 @@ def render(explanation: Explanation, options: DrawingOptions | None = None, **ch
     if not len(explanation):
         raise ChoiceError("no query was chosen, so there is nothing to draw: lower the threshold or name queries")
     sheet = _sheet(explanation, options)
-    sheet.info = {**text_of(explanation)}
+    sheet.info = {name: words for name, words in text_of(explanation).items()}
     return sheet
 
 

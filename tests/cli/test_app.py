@@ -74,4 +74,4 @@ def test_letters_that_a_pipe_has_no_code_for_are_escaped(attnviz: Attnviz, monke
     pipe = io.TextIOWrapper(io.BytesIO(), encoding="ascii", write_through=True)
     monkeypatch.setattr(sys, "stdout", pipe)
     assert attnviz("inspect-weights", "demo").code == 0
-    assert b"\\u2016W\\u2016 Frobenius norm" in pipe.buffer.getvalue()  # type: ignore[attr-defined]
+    assert b"\\u2016W\\u2016 Frobenius norm" in pipe.buffer.getvalue()

@@ -89,7 +89,7 @@ def said_by(arguments: list[str]) -> tuple[int, bytes, bytes]:
             code = 0
         except SystemExit as end:
             code = end.code if isinstance(end.code, int) else int(end.code is not None)
-    out, err = (stream.buffer.getvalue() for stream in streams)  # type: ignore[attr-defined]
+    out, err = (stream.buffer.getvalue() for stream in streams)
     return code, out, err
 
 

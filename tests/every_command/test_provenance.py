@@ -24,7 +24,7 @@ def told_by(runs: Runs) -> Iterator[tuple[str, dict[str, Any]]]:
         if path.is_file() and path.parent.name != "pictures":
             with Image.open(path) as picture:
                 picture.load()
-                yield str(path.relative_to(runs.one)), dict(picture.info)
+                yield str(path.relative_to(runs.one)), {str(key): value for key, value in picture.info.items()}
 
 
 def needed_by(name: str) -> set[str]:
