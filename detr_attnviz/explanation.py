@@ -90,13 +90,30 @@ class Explanation:
 
     def _repr_png_(self) -> bytes | None:
         """In a notebook: the maps as ``render`` draws them; None where there is none to draw."""
+        from PIL.PngImagePlugin import PngInfo
+
         import detr_attnviz
 
         if not len(self):
             return None
-        file = BytesIO()
-        detr_attnviz.render(self).save(file, "PNG")
+        file, told = BytesIO(), PngInfo()
+        sheet = detr_attnviz.render(self)
+        for name, words in sheet.info.items():
+            told.add_text(str(name), words)
+        sheet.save(file, "PNG", pnginfo=told)
         return file.getvalue()
+
+    def holes(self, index: int) -> str:
+        """How much of map ``index`` is no number, as "6 of 850 cells are NaN"; empty where all are numbers."""
+        import numpy as np
+
+        values = self.maps[index]
+        count = int((~np.isfinite(values)).sum())
+        if not count:
+            return ""
+        what = "queries" if self.kind == "decoder-self" else "cells"
+        kind = "NaN" if int(np.isnan(values).sum()) == count else "NaN or infinite"
+        return f"{count} of {values.size} {what} {'is' if count == 1 else 'are'} {kind}"
 
     def peak(self, index: int) -> tuple[float, float]:
         """Where map ``index`` is largest: (x, y) of the cell's middle in original pixels.

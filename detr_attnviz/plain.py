@@ -1,4 +1,4 @@
-"""Plain data as JSON and CSV have words for it."""
+"""Plain data and plain words: as JSON, CSV and a terminal have them."""
 
 import math
 from collections.abc import Mapping
@@ -12,3 +12,8 @@ def finite_or_null(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [finite_or_null(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def one_line(text: str) -> str:
+    """``text`` on one line, with control characters (file names may hold them) written as escapes."""
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)

@@ -111,10 +111,14 @@ class SiteProof:
 
 @dataclass(frozen=True)
 class Verification:
-    """The proof for one picture: one entry per site, and whether recording left the output as it was."""
+    """The proof for one picture: one entry per site, and whether recording left the output as it was.
+
+    ``not_finite`` names what of the output ("logits", "boxes") holds NaN or infinite values: a proof of nothing.
+    """
 
     sites: tuple[SiteProof, ...]
     output_unchanged: bool
+    not_finite: tuple[str, ...] = ()
 
     @property
     def unproven(self) -> tuple[str, ...]:
@@ -123,9 +127,10 @@ class Verification:
 
     @property
     def passed(self) -> bool:
-        """Every site that could be proven passed, there was one, and recording changed nothing."""
+        """Every site that could be proven passed, there was one, and recording left the output, all numbers, alone."""
         proven = [site for site in self.sites if site.has_truth]
-        return self.output_unchanged and bool(proven) and all(site.passed for site in proven)
+        is_sound = self.output_unchanged and not self.not_finite
+        return is_sound and bool(proven) and all(site.passed for site in proven)
 
     @property
     def fault(self) -> str:
@@ -133,11 +138,14 @@ class Verification:
         failed = [site for site in self.sites if site.fault]
         if failed:
             return max(failed, key=lambda site: site.badness).fault
-        return (
-            ""
-            if self.output_unchanged
-            else "the model's output is another while it is recorded, or each time that it runs"
-        )
+        if self.not_finite:
+            return (
+                f"the model's {' and '.join(self.not_finite)} hold NaN or infinity: the checkpoint may hold them (attnviz "
+                "inspect-weights counts them)"
+            )
+        if not self.output_unchanged:
+            return "the model's output is another while it is recorded, or each time that it runs"
+        return ""
 
     @property
     def summary(self) -> str:
@@ -185,9 +193,13 @@ def verify_prepared(detector: Detector, prepared: Prepared, *, with_padding: boo
             with _told(detector.sites, prove):
                 recorded = detector.family.forward(prepared.inputs)
         is_same = _is_same(plain.logits, recorded.logits) and _is_same(plain.boxes, recorded.boxes)
+        output = {"logits": recorded.logits, "boxes": recorded.boxes}
+        not_finite = tuple(name for name, values in output.items() if not values.isfinite().all())
         masses = _padding_masses(detector, prepared.inputs) if with_padding else {}
         found = [proofs.get(site.name) or _unproven(site, records) for site in detector.sites]
-    return Verification(tuple(replace(proof, padding_mass=masses.get(proof.site)) for proof in found), is_same)
+    return Verification(
+        tuple(replace(proof, padding_mass=masses.get(proof.site)) for proof in found), is_same, not_finite
+    )
 
 
 def _is_same(one: Tensor, other: Tensor) -> bool:

@@ -275,3 +275,12 @@ def test_a_module_that_writes_nothing_is_proven_all_the_same() -> None:
 
     proof = av.verify(telling(own_fork(), own), drawn_picture())
     assert proof.passed
+
+
+def test_output_that_is_not_finite_fails_and_is_not_called_changed() -> None:
+    detector = tiny_detector()
+    detector.family.model.class_embed.weight.data[1] = float("nan")  # type: ignore[attr-defined]
+    proof = av.verify(detector, drawn_picture())
+    assert proof.not_finite == ("logits",)
+    assert proof.output_unchanged
+    assert not proof.passed

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from detr_attnviz.batch.rows import NO_SETTINGS, origin_of
+from detr_attnviz.drawing.provenance import NO_SETTINGS, origin_of
 from detr_attnviz.explanation import Explanation, Samples
 from detr_attnviz.files import write_atomically
 

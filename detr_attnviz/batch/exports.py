@@ -6,10 +6,11 @@ from dataclasses import dataclass, replace
 from detr_attnviz.batch import names
 from detr_attnviz.batch.arrays import array_bytes
 from detr_attnviz.batch.plan import BatchSettings
-from detr_attnviz.batch.rows import Row, origin_of, target_of, text_of
+from detr_attnviz.batch.rows import Row
 from detr_attnviz.drawing.options import DrawingOptions
 from detr_attnviz.drawing.panels import draw_one
 from detr_attnviz.drawing.png import png_bytes
+from detr_attnviz.drawing.provenance import origin_of, target_of, text_of
 from detr_attnviz.drawing.render import render
 from detr_attnviz.explanation import Explanation
 

@@ -20,6 +20,8 @@ Per = Literal["query", "image"]
 
 _RESERVED = frozenset('<>:"|?*\\/%')
 _REFUSED_KINDS = frozenset({"Cc", "Cs", "Zl", "Zp"})
+_TURNS = frozenset({"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"})
+"""Letters that turn what follows them round: a name that ends in .exe can read as if it ended in .jpg."""
 _LONGEST_PART_BYTES = 230  # leaves room for ".overlay.png" below the usual 255
 _LONGEST_STEM_BYTES = 140
 _LONGEST_CLASS_BYTES = 60
@@ -124,7 +126,8 @@ def _is_word_letter(letter: str) -> bool:
 
 
 def _is_refused(letter: str) -> bool:
-    return letter in _RESERVED or unicodedata.category(letter) in _REFUSED_KINDS
+    is_refused = letter in _RESERVED or unicodedata.category(letter) in _REFUSED_KINDS
+    return is_refused or unicodedata.bidirectional(letter) in _TURNS
 
 
 def _escaped(letter: str) -> str:

@@ -81,7 +81,8 @@ class RayEngine(Generic[File]):
             raise made
         for note in made.notes:
             self._work.note(note)
-        return Made(tuple(map(self._work.keep, made.files)), made.remark, made.fault)
+        files = tuple(map(self._work.keep, made.files))
+        return replace(made, files=files, notes=())
 
     def _made(self, ray: Any, pictures: list[Picture]) -> Generator[Made[MadeFile] | AttnVizError]:
         rows = [{"picture": pickle.dumps(_anywhere(picture))} for picture in pictures]

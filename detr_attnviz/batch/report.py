@@ -16,7 +16,7 @@ class Outcome:
     """What became of one picture: "empty" is nothing to show in it, "skipped" is done by an earlier run.
 
     ``is_unsure`` when no detection reached the threshold and the best were drawn instead; ``replaced`` counts the
-    files of other settings that made room.
+    files of other settings that made room; ``has_holes`` when a map holds NaN or infinite values.
     """
 
     picture: Picture
@@ -25,6 +25,7 @@ class Outcome:
     error: str = ""
     is_unsure: bool = False
     replaced: int = 0
+    has_holes: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,7 @@ class BatchReport:
     seconds: float = 0.0
     proof: Proof | None = None
     notes: tuple[str, ...] = ()
+    not_finite: int = 0
 
     def plus(self, outcome: Outcome) -> "BatchReport":
         """The report with one more picture in it."""
@@ -61,6 +63,7 @@ class BatchReport:
             self.empty + (outcome.status == "empty"),
             self.failed + (outcome.status == "failed"),
             failures,
+            not_finite=self.not_finite + outcome.has_holes,
         )
 
     def with_facts(self, proof: Proof | None, notes: Sequence[str]) -> "BatchReport":

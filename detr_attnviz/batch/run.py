@@ -151,7 +151,8 @@ class _Run:
             picture,
             "written" if made.files else "empty",
             len(made.files),
-            is_unsure=bool(made.files and made.remark),
+            is_unsure=bool(made.files and made.is_unsure),
+            has_holes=made.has_holes,
             replaced=self._others(job.known),
         )
 

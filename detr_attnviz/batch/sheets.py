@@ -14,10 +14,11 @@ from detr_attnviz.batch.images import Picture, find_pictures
 from detr_attnviz.batch.names import sheet_file
 from detr_attnviz.batch.plan import Sides, settings_hash, settings_row
 from detr_attnviz.batch.room import unheard
-from detr_attnviz.batch.rows import Row, row_of, text_of
+from detr_attnviz.batch.rows import Row, row_of
 from detr_attnviz.batch.spare import Spare
 from detr_attnviz.detector import Detector
 from detr_attnviz.drawing.options import DrawingOptions
+from detr_attnviz.drawing.provenance import text_of
 from detr_attnviz.drawing.render import render
 from detr_attnviz.drawing.write import save_picture, suffixes
 from detr_attnviz.errors import ChoiceError, OutputError
@@ -127,7 +128,7 @@ class _Drawing:
     def _sheet(self, picture: Picture) -> RenderedSheet:
         explanation = answer(self.detector, picture, self.request, self.sides_px, self.spare)
         files = self._write(explanation, picture) if len(explanation) else ()
-        return RenderedSheet(picture.path, explanation, files, self.request.remark(explanation), self.settings)
+        return RenderedSheet(picture.path, explanation, files, explanation.provenance.get("note", ""), self.settings)
 
     def _write(self, explanation: Explanation, picture: Picture) -> tuple[Path, ...]:
         sheet = render(explanation, self.drawing)

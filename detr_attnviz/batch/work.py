@@ -44,6 +44,7 @@ class Job:
 class Made(Generic[File]):
     """What the work gave for one picture: its files, and what to know of them; or its ``fault``.
 
+    ``is_unsure`` when no detection reached the threshold, ``has_holes`` when a map is not a number everywhere;
     ``notes`` are of the run as a whole, where they came up on another machine.
     """
 
@@ -51,6 +52,8 @@ class Made(Generic[File]):
     remark: str = ""
     fault: str = ""
     notes: tuple[str, ...] = ()
+    is_unsure: bool = False
+    has_holes: bool = False
 
 
 class Engine(Protocol[File]):
@@ -105,7 +108,9 @@ class Work(Generic[File]):
             files = tuple(self.keep(made) for made in make_files(found, self.settings, picture.location))
         except OF_A_PICTURE as error:
             return self.fault(picture, _TOO_LARGE if is_out_of_memory(error) else of_this_picture(error))
-        return Made(files, self.settings.request.remark(found))
+        is_unsure = bool(self.settings.request.remark(found))
+        has_holes = any(found.holes(index) for index in range(len(found)))
+        return Made(files, found.provenance.get("note", ""), is_unsure=is_unsure, has_holes=has_holes)
 
     def fault(self, picture: Picture, error: AttnVizError) -> Made[File]:
         """An error as what the manifest says of a picture: without the path, which is another elsewhere."""

@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from detr_attnviz import __version__
 from detr_attnviz.checkpoints import zoo
 from detr_attnviz.checkpoints.attention import AttentionKind, AttentionWeights, Skipped, survey
 from detr_attnviz.checkpoints.layouts import LAYOUTS
@@ -49,6 +50,19 @@ class Inspection:
     modules: tuple[AttentionWeights, ...]
     rows: tuple[ModuleStats, ...]
     notes: tuple[str, ...]
+
+    @cached_property
+    def provenance(self) -> dict[str, str]:
+        """What a figure of these weights and their numbers carry.
+
+        Raises: CheckpointError when the checkpoint can no longer be read.
+        """
+        return {
+            "checkpoint": self.path.name,
+            "checkpoint_sha256": sha256_of(self.path),
+            "modules": ", ".join(weights.name for weights in self.modules),
+            "software": f"detr_attnviz {__version__}",
+        }
 
     def panels(self) -> tuple[Panel, ...]:
         """What a figure of these weights shows, one panel per module."""

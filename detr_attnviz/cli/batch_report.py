@@ -54,7 +54,7 @@ def print_as_json(report: "BatchReport", output: Path, about: Mapping[str, Any])
     failures = [{"picture": one.picture.location, "error": one.error} for one in report.failures]
     counts = {
         name: getattr(report, name)
-        for name in ("pictures", "written", "skipped", "unsure", "replaced", "empty", "failed", "seconds")
+        for name in ("pictures", "written", "skipped", "unsure", "replaced", "empty", "failed", "not_finite", "seconds")
     }
     said = {"proof": _proof(report), "notes": report.notes}
     print_json({"manifest": str(output / "manifest.jsonl"), **counts, "failures": failures, **said, **about})
@@ -81,6 +81,10 @@ def print_report(report: "BatchReport", output: Path, threshold: float) -> None:
     if report.unsure:
         best = f"no detection reaches {threshold:g}, so the best were drawn instead (--fallback 0 leaves them out)"
         console.print(f"in {_number(report.unsure, 'picture')} {best}")
+    if report.not_finite:
+        console.print(
+            f"in {_number(report.not_finite, 'picture')} maps hold NaN or infinite values: see manifest.jsonl"
+        )
     if report.empty:
         wanted = f"a score of {threshold:g} or more (--threshold), and the chosen --label if any"
         console.print(f"nothing to show in {_number(report.empty, 'picture')}: no detection has {wanted}")

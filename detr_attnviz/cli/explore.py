@@ -1,5 +1,6 @@
 """`attnviz explore`: pictures in, one interactive page out."""
 
+import webbrowser
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -129,7 +130,7 @@ def explore(
     written = None if page is None else page.save(target)
     _tell(page, written, traces, as_json)
     if open_page and written is not None:
-        typer.launch(str(written.resolve()))
+        webbrowser.open(written.resolve().as_uri())  # every letter that a shell could take for its own is a %XX
     raise typer.Exit(1 if traces.failures else 0)
 
 

@@ -10,7 +10,7 @@ from detr_attnviz.cli.startup import swift_imports
 
 if TYPE_CHECKING:
     from detr_attnviz.checkpoints.attention import AttentionWeights
-    from detr_attnviz.checkpoints.inspection import Panel
+    from detr_attnviz.checkpoints.inspection import Inspection
 
 Ckpt = Annotated[
     str,
@@ -69,7 +69,7 @@ def inspect_weights(
     if export is not None:
         _export(export, found.modules)
     if plot is not None:
-        _plot(plot, found.panels(), found.path.name)
+        _plot(plot, found)
 
 
 def _export(path: Path, modules: "tuple[AttentionWeights, ...]") -> None:
@@ -78,8 +78,10 @@ def _export(path: Path, modules: "tuple[AttentionWeights, ...]") -> None:
     say(f"wrote {export(path, modules)} tensors to {path}")
 
 
-def _plot(path: Path, panels: "tuple[Panel, ...]", title: str) -> None:
+def _plot(path: Path, found: "Inspection") -> None:
     from detr_attnviz.drawing.figure import save_figure, weights_figure
 
-    save_figure(weights_figure(panels, title=title), path)
+    panels = found.panels()
+    about = {"figure": "weights", **found.provenance}
+    save_figure(weights_figure(panels, title=found.path.name), path, about)
     say(f"drew {len(panels)} modules to {path}")

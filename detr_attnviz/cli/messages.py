@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from io import TextIOWrapper
 
 from detr_attnviz.errors import BrokenWeightsWarning
+from detr_attnviz.plain import one_line as one_line  # the words of every table, too
 
 
 def survive_any_name() -> None:
@@ -18,11 +19,6 @@ def survive_any_name() -> None:
 def say(note: str) -> None:
     """A note on stderr."""
     sys.stderr.write(f"attnviz: {one_line(note)}\n")
-
-
-def one_line(text: str) -> str:
-    """``text`` on one line, with control characters (file names may hold them) written as escapes."""
-    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
 
 
 @contextmanager

@@ -77,4 +77,5 @@ def _cells(row: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _number(value: float | None, form: str) -> str:
-    return "–" if value is None or not math.isfinite(value) else format(value, form)
+    """A number that is not finite is NaN here: rows have None in its place, as JSON has no word for it."""
+    return "NaN" if value is None or not math.isfinite(value) else format(value, form)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict
+from math import isnan
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -48,6 +49,10 @@ def print_proof(proof: "Verification") -> None:
     console.print(
         f"output with and without recording: {'the same to the bit' if proof.output_unchanged else 'DIFFERS'}"
     )
+    if proof.not_finite:
+        console.print(f"NaN or infinite values in {' and '.join(proof.not_finite)}: the output is no answer")
+    if broken := [site.site for site in proof.sites if _is_nan(site)]:
+        console.print(f"NaN in the maps of {', '.join(broken)}", highlight=False)
     if proof.unproven:
         console.print(
             f"not proven: {', '.join(proof.unproven)}: nothing tells what these modules themselves say of their "
@@ -58,7 +63,8 @@ def print_proof(proof: "Verification") -> None:
 
 
 def _failure(proof: "Verification") -> str:
-    return "NOT PROVEN" if proof.output_unchanged and len(proof.unproven) == len(proof.sites) else "FAIL"
+    is_sound = proof.output_unchanged and not proof.not_finite
+    return "NOT PROVEN" if is_sound and len(proof.unproven) == len(proof.sites) else "FAIL"
 
 
 def _is_usual(proof: "Verification") -> bool:
@@ -69,6 +75,10 @@ def _is_usual(proof: "Verification") -> bool:
 
 def _without(names: tuple[str, ...], entries: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in entries.items() if name not in names}
+
+
+def _is_nan(site: "SiteProof") -> bool:
+    return site.difference is not None and isnan(site.difference)
 
 
 def _error(value: float | None) -> str:

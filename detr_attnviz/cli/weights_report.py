@@ -32,6 +32,7 @@ def print_data(found: Inspection) -> None:
         "flavour": found.flavour,
         "modules": [asdict(row) for row in found.rows],
         "notes": found.notes,
+        "provenance": found.provenance,
     }
     print_json(document)
 

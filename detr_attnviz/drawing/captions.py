@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Float
 
 from detr_attnviz.detections import Detection
+from detr_attnviz.drawing.overlay import peak
 from detr_attnviz.drawing.samples import heaviest, level_shares, outside_share, unknown_count
 from detr_attnviz.drawing.text import ELLIPSIS, NO_BREAK, clean
 from detr_attnviz.explanation import ATTENTION, Explanation
@@ -15,6 +16,7 @@ STRONGEST = 5
 """So many of the others are drawn and named for decoder self-attention."""
 
 MINUS = "\N{MINUS SIGN}"
+NOT_A_NUMBER = "NaN"
 _BRIEF = 24
 _NOTHING = 1e-6  # of sums that are not exact
 
@@ -60,13 +62,21 @@ def name_of(detection: Detection) -> str:
 
 
 def score_of(detection: Detection) -> str:
-    """The score as it is written everywhere; never "0.00" for one that is above 0."""
+    """The score as it is written everywhere; never "0.00" for one that is above 0, and NaN for what is no number."""
+    if not math.isfinite(detection.score):
+        return NOT_A_NUMBER
     return "<0.01" if detection.score < 0.005 else f"{detection.score:.2f}"
 
 
 def amount(explanation: Explanation, value: float) -> str:
     """A map's value in two digits: shares of attention in percent, other quantities as plain numbers."""
     return f"{_two_digits(100 * value)}{NO_BREAK}%" if is_attention(explanation) else _two_digits(value)
+
+
+def peak_amount(explanation: Explanation, index: int) -> str:
+    """A map's largest value in two digits, or that there is no number in it."""
+    values = explanation.maps[index]
+    return amount(explanation, peak(values, explanation.is_signed)) if np.isfinite(values).any() else NOT_A_NUMBER
 
 
 def is_attention(explanation: Explanation) -> bool:
@@ -135,6 +145,8 @@ def _unless_nothing(explanation: Explanation, share: float, where: str) -> str:
 
 
 def _two_digits(value: float) -> str:
+    if not math.isfinite(value):
+        return NOT_A_NUMBER
     rounded = float(f"{value:.2g}")
     size = abs(rounded)
     if size == 0 or 10 <= size < 1e6:
@@ -189,7 +201,9 @@ def _takes_from(explanation: Explanation, index: int) -> str:
         who = f"query {other.index} ({_brief(name_of(other))} {score_of(other)})"
         named.append(f"{who} {amount(explanation, float(values[token]))}")
     verb = "attends to" if is_attention(explanation) else "takes from"
-    return f"{verb} {', '.join(words.replace(' ', NO_BREAK) for words in named) or 'nobody'}"
+    nobody = "nobody" if np.isfinite(values).all() else ""  # of NaN nobody knows
+    whom = ", ".join(words.replace(" ", NO_BREAK) for words in named) or nobody
+    return f"{verb} {whom}" if whom else ""
 
 
 def _at_point(explanation: Explanation, index: int) -> str:
@@ -229,5 +243,7 @@ def _box(detection: Detection) -> str:
 
 
 def _whole(place: float) -> str:
+    if not math.isfinite(place):
+        return NOT_A_NUMBER if math.isnan(place) else f"{MINUS if place < 0 else ''}infinite"
     text = f"{place:.0f}"
     return "0" if text == "-0" else text.replace("-", MINUS)

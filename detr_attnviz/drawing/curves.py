@@ -107,7 +107,7 @@ def curves_figure(
     figure.set_layout_engine("constrained", w_pad=0.03, h_pad=0.04)
     FigureCanvasAgg(figure)
     if title:
-        figure.suptitle(clean(title), fontsize=_TITLE_PT, color=INK)
+        figure.suptitle(clean(title), fontsize=_TITLE_PT, color=INK, parse_math=False)
     grid = figure.subplots(rows, columns, squeeze=False)
     scale = 1.0 if width_inches / columns >= 1.7 else 0.85
     for axis, panel in zip(grid.flat, panels, strict=False):
@@ -153,7 +153,7 @@ def heads_figure(values: Float[np.ndarray, "layers heads"], *, title: str = "", 
         _write_numbers(axis, shown, reach, colours)
     _label_heads(axis, layers, heads)
     if title:
-        figure.suptitle(clean(title), fontsize=_TITLE_PT, color=INK)
+        figure.suptitle(clean(title), fontsize=_TITLE_PT, color=INK, parse_math=False)
     bar = figure.colorbar(colours, ax=axis, aspect=max(8, 9 * height), pad=0.03)
     bar.outline.set(linewidth=0.5, color=FAINT)
     bar.locator = MaxNLocator(5, symmetric=True)

@@ -5,9 +5,10 @@ Nothing touches pyplot's global state: figures draw on their own Agg canvas.
 
 import io
 import math
-from collections.abc import Iterable, Sequence
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from matplotlib import colormaps, rc_context
@@ -18,6 +19,7 @@ from matplotlib.colors import Colormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from detr_attnviz.drawing.text import clean
 from detr_attnviz.errors import OutputError
 from detr_attnviz.files import write_atomically
 
@@ -35,10 +37,6 @@ _NUMBERED_INCHES = 0.09
 INK = "#222222"
 FAINT = "#777777"
 NOT_FINITE = "#1fa22e"
-_TIMELESS: dict[str, dict[str, Any]] = {
-    "svg": {"Date": None},
-    "pdf": {"CreationDate": None},
-}
 
 
 class Panel(Protocol):
@@ -88,17 +86,18 @@ def weights_figure(panels: Sequence[Panel], *, title: str = "") -> Figure:
     top = 1 - (0.58 + (0.3 if title else 0.0)) / size[1]
     bottom = 0.72 / size[1]
     if title:
-        figure.text(0.5, 1 - 0.22 / size[1], title, ha="center", va="center", fontsize=10, color=INK)
+        place = 0.5, 1 - 0.22 / size[1]
+        figure.text(*place, clean(title), ha="center", va="center", fontsize=10, color=INK, parse_math=False)
     for number, column in enumerate(columns):
         start = (width - size[0]) / 2 + _MARGIN_INCHES + number * (cell + _BETWEEN_INCHES)
         left, right = (start + _LABEL_INCHES) / width, (start + _LABEL_INCHES + wide) / width
         _draw_column(figure, column, rows, (left, bottom, right, top), weight_colours, norm_colours)
-    _draw_scales(figure, weight_colours, norm_colours, size)
+    _draw_scales(figure, weight_colours, norm_colours, size, has_holes=not all(map(_is_finite, panels)))
     return figure
 
 
-def save_figure(figure: Figure, path: str | Path) -> None:
-    """Write a figure in the format of the suffix (png, pdf, svg …), whole or not at all.
+def save_figure(figure: Figure, path: str | Path, about: Mapping[str, str] | None = None) -> None:
+    """Write a figure in the format of the suffix (png, pdf, svg …) with ``about`` inside, whole or not at all.
 
     Raises:
         OutputError: a suffix that matplotlib does not know, or the file cannot be written.
@@ -107,16 +106,32 @@ def save_figure(figure: Figure, path: str | Path) -> None:
     formats = figure.canvas.get_supported_filetypes()
     if path.suffix[1:].lower() not in formats:
         raise OutputError(f"{path}: cannot draw to {path.suffix or 'a name without suffix'}; use .png, .pdf or .svg")
-    write_atomically(path, figure_bytes(figure, path.suffix[1:].lower()))
+    write_atomically(path, figure_bytes(figure, path.suffix[1:].lower(), about))
 
 
-def figure_bytes(figure: Figure, kind: str) -> bytes:
-    """The figure as a file of this kind; for png, pdf and svg the same bytes for the same figure."""
+def figure_bytes(figure: Figure, kind: str, about: Mapping[str, str] | None = None) -> bytes:
+    """The figure as a file of this kind with ``about`` inside; for png, pdf and svg always the same bytes."""
     buffer = io.BytesIO()
     # A number of its own for every SVG, and the hour, would make two runs' files differ.
-    with rc_context({"svg.hashsalt": "attnviz"}):
-        figure.savefig(buffer, format=kind, metadata=_TIMELESS.get(kind))
+    with rc_context({"svg.hashsalt": "attnviz"}), warnings.catch_warnings():
+        warnings.filterwarnings(
+            "ignore", message="Glyph .* missing from font"
+        )  # a checkpoint's name may be in any script
+        figure.savefig(buffer, format=kind, metadata=metadata_of(kind, about or {}))
     return buffer.getvalue()
+
+
+def metadata_of(kind: str, about: Mapping[str, str]) -> dict[str, str | None] | None:
+    """``about`` for a file of this kind: as PNG text by name, elsewhere as lines; and no hour."""
+    facts = {clean(key): clean(value) for key, value in about.items()}
+    words = "\n".join(f"{key}: {value}" for key, value in facts.items())
+    if kind == "png":
+        return {"Software": None, **facts}
+    if kind == "pdf":
+        return {"Subject": words, "Creator": "detr_attnviz", "CreationDate": None}
+    if kind == "svg":
+        return {"Description": words, "Creator": "detr_attnviz", "Date": None}
+    return None
 
 
 def _columns(panels: Sequence[Panel]) -> list[list[Panel]]:
@@ -181,10 +196,12 @@ def _draw_column(
                 axis.set_title(f"$W_{name}$", fontsize=9, color=INK, pad=3)
         if norms:
             _draw_norms(axes[3], panel.head_norms, norms, is_first=row == 0)
-        axes[0].set_ylabel(panel.title, fontsize=8, color=INK, labelpad=4)
+        axes[0].set_ylabel(clean(panel.title), fontsize=8, color=INK, labelpad=4, parse_math=False)
     middle = left + (right - left) * 0.5
     height = figure.get_size_inches()[1]
-    figure.text(middle, top + 0.27 / height, column[0].group, ha="center", va="bottom", fontsize=9.5, color=INK)
+    place = middle, top + 0.27 / height
+    group = clean(column[0].group)
+    figure.text(*place, group, ha="center", va="bottom", fontsize=9.5, color=INK, parse_math=False)
 
 
 def draw_matrix(axis: Axes, matrix: np.ndarray, head_norms: np.ndarray | None, scale: Scale) -> None:
@@ -224,8 +241,15 @@ def _draw_norms(axis: Axes, norms: np.ndarray | None, scale: Scale, *, is_first:
         axis.tick_params(length=0, pad=2)
 
 
-def _draw_scales(figure: Figure, weights: Scale, norms: Scale | None, size: tuple[float, float]) -> None:
-    entries: Iterable[tuple[Scale, str, str]] = [(weights, "weight", "both")]
+def _is_finite(panel: Panel) -> bool:
+    return all(np.isfinite(matrix).all() for matrix in (panel.q, panel.k, panel.v))
+
+
+def _draw_scales(
+    figure: Figure, weights: Scale, norms: Scale | None, size: tuple[float, float], *, has_holes: bool
+) -> None:
+    green = " (green: NaN or infinite)" if has_holes else ""
+    entries: Iterable[tuple[Scale, str, str]] = [(weights, f"weight{green}", "both")]
     if norms:
         entries = [*entries, (norms, "norm of a head's block of $W_q$, $W_k$, $W_v$, $W_o$", "neither")]
     width = figure.get_size_inches()[0]

@@ -10,6 +10,7 @@ from detr_attnviz.drawing.colormap import color_at
 from detr_attnviz.drawing.contour import contours, draw_lines
 from detr_attnviz.drawing.listening import box_color, draw_listening
 from detr_attnviz.drawing.options import DrawingOptions, chosen
+from detr_attnviz.drawing.provenance import text_of
 from detr_attnviz.drawing.samples import heaviest
 from detr_attnviz.errors import ChoiceError
 from detr_attnviz.explanation import Explanation
@@ -26,7 +27,9 @@ def draw_one(
     _check(explanation, index)
     if options.style == "heatmap":
         return heatmap_one(explanation, index, options)
-    return panel_picture(explanation, index, options, _rgb(explanation.image), ceilings(explanation, options)[index])
+    top = ceilings(explanation, options)[index]
+    drawn = panel_picture(explanation, index, options, _rgb(explanation.image), top)
+    return _with_provenance(drawn, explanation, index)
 
 
 def heatmap_one(
@@ -39,7 +42,8 @@ def heatmap_one(
     options = chosen(options, changes)
     _check(explanation, index)
     _check_has_cells(explanation)
-    return _heatmap(explanation, index, options, explanation.image.size, ceilings(explanation, options)[index])
+    drawn = _heatmap(explanation, index, options, explanation.image.size, ceilings(explanation, options)[index])
+    return _with_provenance(drawn, explanation, index)
 
 
 def panel_picture(
@@ -111,6 +115,12 @@ def size_of_panel(options: DrawingOptions, size: tuple[int, int]) -> tuple[int, 
         return size
     step = _step_of_pair(size)
     return size[0] + step[0], size[1] + step[1]
+
+
+def _with_provenance(picture: Image.Image, explanation: Explanation, index: int) -> Image.Image:
+    """The same picture; what its ``info`` had of the photograph's file belongs to that one."""
+    picture.info = {name: words for name, words in text_of(explanation, index).items()}
+    return picture
 
 
 def _top(explanation: Explanation, index: int, options: DrawingOptions) -> float:

@@ -11,6 +11,7 @@ from detr_attnviz.drawing.legend import Legend
 from detr_attnviz.drawing.matrix import draw_matrix
 from detr_attnviz.drawing.options import DrawingOptions, chosen
 from detr_attnviz.drawing.points import points_legend
+from detr_attnviz.drawing.provenance import text_of
 from detr_attnviz.drawing.text import NO_BREAK
 from detr_attnviz.errors import ChoiceError
 from detr_attnviz.explanation import Explanation
@@ -35,22 +36,16 @@ def render(explanation: Explanation, options: DrawingOptions | None = None, **ch
 
     ``changes`` replace single options: ``render(explanation, style="pair", cmap="viridis")``.
 
+    Its ``info`` has the provenance, which Pillow writes into a PNG only when it is told to (``pnginfo=``).
+
     Raises: ChoiceError when nothing was chosen to draw, or an option does not exist.
     """
     options = chosen(options, changes)
     if not len(explanation):
         raise ChoiceError("no query was chosen, so there is nothing to draw: lower the threshold or name queries")
-    if explanation.kind == "decoder-self" and options.style == "heatmap":
-        return draw_matrix(explanation, options)
-    tops = panels.ceilings(explanation, options)
-    layout = _planned(explanation, options, max(tops), heading(explanation))
-    is_laid_out_here = options.columns is None and options.panel_px is None
-    if is_laid_out_here and max(layout.picture_size) * _MOST_PANELS_ACROSS < max(layout.size):
-        words = f"{len(explanation)} maps on one sheet: {_HOW_TO_CHOOSE_FEWER[explanation.kind]} larger"
-        layout = _planned(explanation, options, max(tops), (*heading(explanation), words))
-    image = _resized(explanation.image, _fitted(explanation.image.size, layout.longest_px))
-    pictures = [panels.panel_picture(explanation, index, options, image, top) for index, top in enumerate(tops)]
-    return mosaic.paint(layout, pictures, lambda size: panels.color_bar(explanation, options, size))
+    sheet = _sheet(explanation, options)
+    sheet.info = {name: words for name, words in text_of(explanation).items()}
+    return sheet
 
 
 def legend(explanation: Explanation, options: DrawingOptions, top: float) -> Legend:
@@ -69,6 +64,20 @@ def legend(explanation: Explanation, options: DrawingOptions, top: float) -> Leg
     if options.scale == "each":
         return Legend("0", "the panel's peak")
     return Legend("0", amount(explanation, top), unit(explanation))
+
+
+def _sheet(explanation: Explanation, options: DrawingOptions) -> Image.Image:
+    if explanation.kind == "decoder-self" and options.style == "heatmap":
+        return draw_matrix(explanation, options)
+    tops = panels.ceilings(explanation, options)
+    layout = _planned(explanation, options, max(tops), heading(explanation))
+    is_laid_out_here = options.columns is None and options.panel_px is None
+    if is_laid_out_here and max(layout.picture_size) * _MOST_PANELS_ACROSS < max(layout.size):
+        words = f"{len(explanation)} maps on one sheet: {_HOW_TO_CHOOSE_FEWER[explanation.kind]} larger"
+        layout = _planned(explanation, options, max(tops), (*heading(explanation), words))
+    image = _resized(explanation.image, _fitted(explanation.image.size, layout.longest_px))
+    pictures = [panels.panel_picture(explanation, index, options, image, top) for index, top in enumerate(tops)]
+    return mosaic.paint(layout, pictures, lambda size: panels.color_bar(explanation, options, size))
 
 
 def _signed_legend(explanation: Explanation, options: DrawingOptions, top: float) -> Legend:

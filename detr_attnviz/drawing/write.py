@@ -12,6 +12,7 @@ from detr_attnviz.drawing.png import png_bytes as png_bytes  # callers find all 
 from detr_attnviz.errors import ChoiceError, OutputError
 from detr_attnviz.files import write_atomically
 
+_IMAGE_DESCRIPTION = 0x010E  # of Exif
 _SUFFIXES = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".pdf": "PDF"}
 
 
@@ -55,11 +56,17 @@ def _encoded(image: Image.Image, kind: str, text: Mapping[str, str]) -> bytes:
     buffer = io.BytesIO()
     by_kind: dict[str, dict[str, Any]] = {
         "JPEG": {"quality": 92, "subsampling": 0, "comment": _lines(text)},
-        "WEBP": {"quality": 92, "method": 4},
+        "WEBP": {"quality": 92, "method": 4, "exif": _exif(_lines(text))},
         "PDF": {"quality": 95, "resolution": 200.0, "creationDate": None, "modDate": None, "subject": _lines(text)},
     }
     (image if image.mode == "RGB" else image.convert("RGB")).save(buffer, format=kind, **by_kind[kind])
     return buffer.getvalue()
+
+
+def _exif(words: str) -> bytes:
+    told = Image.Exif()
+    told[_IMAGE_DESCRIPTION] = words
+    return told.tobytes()
 
 
 def _lines(text: Mapping[str, str]) -> str:

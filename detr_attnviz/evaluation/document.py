@@ -11,6 +11,10 @@ one kind, a column per map:
 
 ``X.queries.csv`` has one row per query and map, ``area_QUANTITY_DIRECTION_BASELINE`` being the areas under its own
 curves: for statistics of one's own. ``X.heads.csv`` has one row per silenced head.
+
+Names of pictures and classes are data of strangers, and spreadsheets take a cell that begins with ``=``, ``+``, ``-``
+or ``@`` for a formula: there an apostrophe goes before it, and control characters are written as escapes. The JSON
+has every name as it is.
 """
 
 import csv
@@ -24,10 +28,11 @@ from detr_attnviz.evaluation.results import PLACES, Evaluation, QueryResult
 from detr_attnviz.evaluation.settings import BASELINES, CONTROLS, DIRECTIONS, QUANTITIES
 from detr_attnviz.evaluation.summary import Summary, trapezoid
 from detr_attnviz.evaluation.tables import EVERYWHERE
-from detr_attnviz.plain import finite_or_null
+from detr_attnviz.plain import finite_or_null, one_line
 
 Row = dict[str, Any]
 CURVE = "curve"
+_FORMULA = ("=", "+", "-", "@")
 
 
 def as_document(evaluation: Evaluation, summary: Summary) -> Row:
@@ -157,5 +162,13 @@ def _csv(columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> bytes:
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(finite_or_null(list(rows)))
+    writer.writerows({name: _cell(value) for name, value in row.items()} for row in finite_or_null(list(rows)))
     return text.getvalue().encode()
+
+
+def _cell(value: Any) -> Any:
+    """A text as one line that no spreadsheet takes for a formula; numbers as they are."""
+    if not isinstance(value, str):
+        return value
+    line = one_line(value)
+    return f"'{line}" if line.lstrip().startswith(_FORMULA) else line

@@ -1,6 +1,7 @@
 """The summary as figures: deletion and insertion curves, and what each head does."""
 
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -23,8 +24,21 @@ def source_of(evaluation: Evaluation, summary: Summary) -> str:
     return " · ".join(part for part in (checkpoint, counts, "bands: ± one standard error") if part)
 
 
+def about(evaluation: Evaluation) -> dict[str, str]:
+    """What the file of a figure carries: the model, the methods and all settings."""
+    settings = evaluation.settings
+    told = {"method": ", ".join(settings.maps), "settings": json.dumps(settings.as_row())}
+    return {**evaluation.provenance, "figure": "evaluation", **told}
+
+
 def curves_of(
-    summary: Summary, settings: EvaluationSettings, kind: str, *, title: str = "", width_inches: float = 7.0
+    summary: Summary,
+    settings: EvaluationSettings,
+    kind: str,
+    *,
+    title: str = "",
+    width_inches: float = 7.0,
+    told: Mapping[str, str] | None = None,
 ) -> bytes:
     """Deletion above insertion; logit and IoU, each with both baselines, beside each other; as a file of this kind."""
     panels = [
@@ -36,12 +50,11 @@ def curves_of(
         for quantity in SHOWN
         for baseline in BASELINES
     ]
-    return figure_bytes(
-        curves_figure(panels, columns=len(SHOWN) * len(BASELINES), title=title, width_inches=width_inches), kind
-    )
+    drawn = curves_figure(panels, columns=len(SHOWN) * len(BASELINES), title=title, width_inches=width_inches)
+    return figure_bytes(drawn, kind, told)
 
 
-def heads_of(summary: Summary, kind: str) -> Iterator[tuple[str, bytes]]:
+def heads_of(summary: Summary, kind: str, told: Mapping[str, str] | None = None) -> Iterator[tuple[str, bytes]]:
     """The change of the class logit as a file of this kind, for each attention whose heads were silenced, by name."""
     for attention, sites in sites_by_kind(summary.heads).items():
         most = max(map(len, sites.values()))
@@ -49,7 +62,8 @@ def heads_of(summary: Summary, kind: str) -> Iterator[tuple[str, bytes]]:
         for row, effects in enumerate(sites.values()):
             values[row, : len(effects)] = [effect.logit.value for effect in effects]
         title = f"{attention}-attention, one head silenced"
-        yield attention, figure_bytes(heads_figure(values, title=title, label="change of class logit"), kind)
+        drawn = heads_figure(values, title=title, label="change of class logit")
+        yield attention, figure_bytes(drawn, kind, {**(told or {}), "site": ", ".join(sites), "head": "each silenced"})
 
 
 def _panel(curves: Sequence[Curve], shares: Sequence[float]) -> CurvePanel:

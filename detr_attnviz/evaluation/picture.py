@@ -12,7 +12,7 @@ from PIL import Image
 from detr_attnviz.batch.room import Room
 from detr_attnviz.detections import Detection
 from detr_attnviz.detector import Detector
-from detr_attnviz.errors import CaptureError, ChoiceError
+from detr_attnviz.errors import CaptureError, ChoiceError, ImageError
 from detr_attnviz.evaluation.answers import Answers, Targets
 from detr_attnviz.evaluation.choice import MethodChoice
 from detr_attnviz.evaluation.copies import copied, heads_of, shuffled
@@ -76,11 +76,13 @@ class Examiner:
     def examine(self, image: Image.Image) -> Findings:
         """Everything about an upright RGB picture; nothing when no query is chosen in it.
 
-        Raises: ChoiceError or CaptureError for a method by which this detector cannot be explained.
+        Raises: ChoiceError or CaptureError for a method by which this detector cannot be explained; ImageError when the
+            output or a map is not all numbers: nothing could be measured by it.
         """
         settings = self.settings
         trace = _trace(self.detector, settings, image)
         chosen = select(trace, threshold=settings.threshold, label=settings.labels or None, top_k=settings.top_k)
+        _check_output(trace, chosen)
         if not chosen:
             return Findings()
         # Seeded by what the picture shows: the same numbers under another name and in another order.
@@ -111,6 +113,7 @@ class Examiner:
     ) -> tuple[Mapping[str, Maps], Mapping[str, Sequence[float]]]:
         """Every map by name, and each method's rank correlation with itself on the shuffled model."""
         maps = {choice.name: _map(choice, trace, chosen) for choice in self.settings.methods}
+        _check_maps(maps)
         if not self.settings.has_controls:
             return maps, {}
         other = _trace(self.shuffled, self.settings, trace.image)
@@ -128,6 +131,21 @@ class Examiner:
 
 def _trace(detector: Detector, settings: EvaluationSettings, image: Image.Image) -> Trace:
     return detector.trace(image, shortest_px=settings.shortest_px, longest_px=settings.longest_px)
+
+
+def _check_output(trace: Trace, chosen: Sequence[int]) -> None:
+    """Scores and boxes of the chosen queries, or of all where none was chosen, are to be numbers."""
+    rows = list(chosen) or slice(None)
+    if not (trace.logits[rows].isfinite().all() and trace.boxes[rows].isfinite().all()):
+        raise ImageError("; ".join(trace.notes))
+
+
+def _check_maps(maps: Mapping[str, Maps]) -> None:
+    if broken := [name for name, values in maps.items() if not np.isfinite(values).all()]:
+        raise ImageError(
+            f"maps by {', '.join(broken)} hold NaN or infinite values, which rank no cells: the checkpoint may hold "
+            "some (attnviz inspect-weights counts them); other --methods may do without"
+        )
 
 
 def _map(choice: MethodChoice, trace: Trace, queries: Sequence[int]) -> Maps:

@@ -41,10 +41,11 @@ def _made(evaluation: Evaluation, summary: Summary, file: Path) -> Mapping[Path,
 
 
 def _figures(evaluation: Evaluation, summary: Summary, file: Path, kind: str) -> dict[Path, bytes]:
-    from detr_attnviz.evaluation.figures import curves_of, heads_of, source_of
+    from detr_attnviz.evaluation.figures import about, curves_of, heads_of, source_of
 
-    made = {file: curves_of(summary, evaluation.settings, kind, title=source_of(evaluation, summary))}
-    for attention, drawn in heads_of(summary, kind):
+    title, told = source_of(evaluation, summary), about(evaluation)
+    made = {file: curves_of(summary, evaluation.settings, kind, title=title, told=told)}
+    for attention, drawn in heads_of(summary, kind, told):
         name = file.with_name(f"{file.stem}.heads-{attention.replace(' ', '-')}{file.suffix}")
         made[name] = drawn
     return made

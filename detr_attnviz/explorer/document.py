@@ -113,6 +113,8 @@ def _method_row(trace: Trace, name: str, wanted: Wanted, arrays: Arrays) -> Row:
     terms = list(dict.fromkeys(explanation.terms)) or [""]
     return {
         "name": name,
+        "site": explanation.site,
+        "head": explanation.head,
         "title": _TITLES.get(name, name),
         "quantity": explanation.quantity,
         "is_signed": explanation.is_signed,

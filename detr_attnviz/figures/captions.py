@@ -76,6 +76,12 @@ def peak_of(explanation: Explanation, index: int = 0) -> str:
     return _EXPONENT.sub("e-", amount(explanation, highest)) if highest else ZERO
 
 
+def holes_in(*explanations: Explanation, drawn: str = "hatched") -> str:
+    """A sentence on cells that are no numbers, and how they are drawn; empty where there are none."""
+    has_holes = any(one.holes(index) for one in explanations for index in range(len(one)))
+    return f"Cells that hold no number (NaN or infinite) are {drawn}" if has_holes else ""
+
+
 def own_range(options: PrintOptions) -> str:
     """How a map's colours are read: "from 0 (the picture itself) to its largest value (darkest)"."""
     return f"from 0 (the picture itself) to its largest value ({strongest(options)})"

@@ -7,6 +7,7 @@ from detr_attnviz.figures.captions import (
     about,
     caption,
     heads_of,
+    holes_in,
     own_range,
     owner_of_layers,
     subject,
@@ -80,6 +81,7 @@ def _caption(trace: Trace, choice: Choice, found: list[Explanation], tells: bool
         f"One object query through the {owner_of_layers(trace)}'s {layers}: {chosen}, of {subject(trace)}",
         what_is_drawn(last, heads_of(trace, last), layer="layer by layer"),
         f"Every map has its own range, {own_range(options)}, which stands above it",
+        holes_in(*found),
         _boxes(trace, tells),
     )
 

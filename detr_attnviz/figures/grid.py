@@ -12,6 +12,7 @@ from detr_attnviz.explanation import Direction, Explanation
 from detr_attnviz.figures.captions import (
     about,
     caption,
+    holes_in,
     in_a_row,
     own_range,
     subject,
@@ -109,6 +110,7 @@ def _caption(
         f"{_extent(trace, found, sites)} of {who(found, 0)}{choice.in_brackets}, in {subject(trace)}",
         f"{words.rstrip('.')}{joined}",
         f"Every map has its own range, {own_range(options)}, {numbers}",
+        holes_in(*(one for row in rows for one in row)),
         f"Each map has {mark}; the picture under it is shown lighter and nearly without its own colours",
     )
 

@@ -10,6 +10,7 @@ from detr_attnviz.figures.captions import (
     about,
     caption,
     heads_of,
+    holes_in,
     own_range,
     subject,
     what_is_drawn,
@@ -115,6 +116,7 @@ def _caption(trace: Trace, choice: Choice, found: Sequence[Explanation], options
         *(_named(one.method, what_is_drawn(one, heads_of(trace, one))) for one in found),
         f"Every map has its own range, {own_range(options)}" if has_plain else "",
         "Below a panel stands its range, and what a value is an amount of",
+        holes_in(*found),
         _SIGNED if any(one.is_signed for one in found) else "",
         _SHARES if any(one.shares for one in found) else "",
     )

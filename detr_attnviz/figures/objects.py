@@ -12,6 +12,7 @@ from detr_attnviz.figures.captions import (
     about,
     caption,
     heads_of,
+    holes_in,
     in_a_row,
     peak_of,
     subject,
@@ -75,11 +76,15 @@ def _peaks_to_tell(found: Explanation) -> tuple[str, ...]:
 
 
 def _empty(found: Explanation) -> tuple[str, ...]:
-    """A note on maps that show nothing."""
-    empty = [str(index + 1) for index, values in enumerate(found.maps) if not peak(values)]
-    if not empty:
-        return ()
-    return (f"nothing is above zero in the map{'' if len(empty) == 1 else 's'} of {in_a_row(empty)}",)
+    """Notes on maps that show nothing, or not all that there is."""
+    holes = [index for index in range(len(found)) if found.holes(index)]
+    empty = [index for index, values in enumerate(found.maps) if not peak(values) and index not in holes]
+    notes = {"nothing is above zero in": empty, "NaN or infinite values, drawn as if they were 0, are in": holes}
+    return tuple(f"{words} {_maps(indices)}" for words, indices in notes.items() if indices)
+
+
+def _maps(indices: Sequence[int]) -> str:
+    return f"the map{'' if len(indices) == 1 else 's'} of {in_a_row([str(index + 1) for index in indices])}"
 
 
 def _caption(trace: Trace, found: Explanation, choice: Choice) -> str:
@@ -91,5 +96,6 @@ def _caption(trace: Trace, found: Explanation, choice: Choice) -> str:
         f"{'' if len(found) == 1 else 'each '}with the map of its query",
         what_is_drawn(found, heads_of(trace, found)),
         f"{_MARKED[len(found) == 1]}. Opacity goes from 0 at zero to its most at {each}: {', '.join(peaks)}",
+        holes_in(found, drawn="drawn as if they were 0"),
         f"{mixed}The picture is shown lighter and nearly without its own colours",
     )

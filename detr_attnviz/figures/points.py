@@ -12,6 +12,7 @@ from detr_attnviz.figures.captions import (
     about,
     caption,
     heads_of,
+    holes_in,
     in_a_row,
     own_range,
     owner_of_layers,
@@ -127,6 +128,7 @@ def _caption(
         _how_chosen(trace, choice, inside) if inside else "",
         f"{'The map goes' if is_one else 'Every map has its own range,'} {own_range(options)}: {'; '.join(listed)}; "
         "places are (x, y) in pixels of the picture",
+        holes_in(found),
         f"Under the {'map' if is_one else 'maps'} the picture is lighter and nearly without its own colours",
     )
 

@@ -5,9 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from detr_attnviz import __version__
 from detr_attnviz.checkpoints.inspection import Inspection, inspect
-from detr_attnviz.checkpoints.read import sha256_of
 from detr_attnviz.detector import Detector
 from detr_attnviz.drawing.figure import Panel, Scale, scales
 from detr_attnviz.drawing.prints.bars import number
@@ -39,14 +37,8 @@ def weights_figure_of(
     """
     options, smaller = fitting(options, PANELS)
     found = inspect(_path_of(source), module=module, layer=layer, nheads=nheads)
-    digest = sha256_of(found.path)
-    about = {
-        "figure": "weights",
-        "checkpoint": clean(found.path.name),
-        "checkpoint_sha256": digest,
-        "software": f"detr_attnviz {__version__}",
-    }
-    words = _caption(found, digest, options)
+    about = {"figure": "weights", **{name: clean(value) for name, value in found.provenance.items()}}
+    words = _caption(found, found.provenance["checkpoint_sha256"], options)
     return PrintedFigure(draw_weights(found.panels(), options), words, "weights", about, (*smaller, *found.notes))
 
 

@@ -127,4 +127,4 @@ def _shares(terms: Float[Tensor, "4 heads chosen tokens"], hidden: Tensor | None
     together = spread.sum(0)
     covariances = (spread * together).sum((1, 3))
     variances = covariances.sum(0)
-    return torch.where(variances > 0, covariances / variances, 0)
+    return torch.where(variances == 0, 0, covariances / variances)  # of NaN the share is NaN, not nothing

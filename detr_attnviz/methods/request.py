@@ -1,6 +1,7 @@
 """What a person asked to see, in one value: the options that ``render`` and ``batch`` share."""
 
 from dataclasses import dataclass, replace
+from math import isfinite
 
 from detr_attnviz.detector import Detector
 from detr_attnviz.explanation import Direction, Explanation, Kind
@@ -75,7 +76,11 @@ class Request:
             level=self.level,
             point_level=self.point_level,
         )
-        notes = [note for note in (self.settled(trace.detector).remark(explanation), *trace.notes) if note]
+        notes = [
+            note
+            for note in (self.settled(trace.detector).remark(explanation), _holes(explanation), *trace.notes)
+            if note
+        ]
         if not notes:
             return explanation
         return replace(explanation, provenance={**explanation.provenance, "note": "; ".join(notes)})
@@ -91,4 +96,12 @@ class Request:
         if all(detection.score >= threshold for detection in explanation.detections):
             return ""
         count = len({detection.index for detection in explanation.detections})
+        if not any(isfinite(detection.score) for detection in explanation.detections):
+            return f"{what} has a score that is a number: showing {count} of them"
         return f"{what} reaches the threshold {threshold:g}: showing the {count} best instead"
+
+
+def _holes(explanation: Explanation) -> str:
+    """A sentence on maps that are not numbers throughout, else an empty string."""
+    count = sum(bool(explanation.holes(index)) for index in range(len(explanation)))
+    return f"{count} of {len(explanation)} maps hold NaN or infinite values" if count else ""

@@ -24,23 +24,23 @@ def fuse(model: DETR, precision: Precision = "fp32") -> None:
     """Makes ``model`` (in ``eval()``, on its device) faster in place.
 
     "fp32" moves its output by rounding alone; "bf16" and "fp16" are what the backbone then computes in; "official"
-    leaves everything in the official order of operations. The transformer's parameters stay the tensors that they
-    are; the backbone's are folded. Gradients still go through everything.
+    leaves everything in the official order of operations. Weights that are not finite come through no faster kernel, as
+    some make 0 of NaN: maps would look as if nothing were wrong. The transformer's parameters stay the tensors that
+    they are; the backbone's are folded. Gradients still go through everything.
 
     Raises: ChoiceError for a precision that does not exist, or from which the device gains nothing.
     """
+    device = next(model.parameters()).device
+    dtype = torch.float32 if precision == "official" else _dtype_of(precision, device)
+    if not _is_finite(model):
+        _replace(model, Attention, PlainAttention)
+        return
     if precision == "official":
         return
-    device = next(model.parameters()).device
-    dtype = _dtype_of(precision, device)
     model.backbone[0] = FusedBackbone(model.backbone[0].body, dtype, device)  # type: ignore[arg-type]
     model.input_proj = _as(FusedProjection, model.input_proj)
-    for part in list(model.transformer.modules()):
-        for name, child in part.named_children():
-            if isinstance(child, Attention):
-                setattr(part, name, _as(FusedAttention, child))
-            elif isinstance(child, Linear):
-                setattr(part, name, _as(FusedLinear, child))
+    _replace(model, Attention, FusedAttention)
+    _replace(model, Linear, FusedLinear)
 
 
 class FusedLinear(Linear):
@@ -67,6 +67,15 @@ class FusedAttention(Attention):
 
     def join(self, mixed: Tensor) -> Tensor:
         return taped.linear(mixed, self.out_proj.weight, self.out_proj.bias)
+
+
+class PlainAttention(Attention):
+    """The same attention in plain steps: PyTorch's fused kernel takes a row of NaN for one that may look nowhere."""
+
+    def mix(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+        logits = q @ k.mT
+        hidden = kernels.hidden_by(mask, q)
+        return (logits if hidden is None else logits + hidden).softmax(-1) @ v
 
 
 class FusedProjection(nn.Conv2d):
@@ -128,6 +137,21 @@ def _folded(
     device = convolution.weight.device
     folded = fuse_conv_bn_eval(convolution.cpu().double(), norm.cpu().double())  # type: ignore[arg-type]
     return folded.to(device, dtype, memory_format=layout).requires_grad_(False)  # type: ignore[call-overload, no-any-return]
+
+
+def _replace(model: DETR, kind: type[nn.Module], by: type[nn.Module]) -> None:
+    """Every part of this kind in the transformer as a subclass of it."""
+    for part in list(model.transformer.modules()):
+        for name, child in part.named_children():
+            if isinstance(child, kind):
+                setattr(part, name, _as(by, child))
+
+
+def _is_finite(model: DETR) -> bool:
+    """Whether all weights are numbers, and those that folding makes of them."""
+    norms = [part for part in model.modules() if isinstance(part, FrozenBatchNorm2d)]
+    values = [*model.parameters(), *model.buffers(), *((norm.running_var + norm.eps).rsqrt() for norm in norms)]
+    return all(bool(value.detach().sum().isfinite()) for value in values if value.is_floating_point())
 
 
 def _as(kind: type[_Part], module: nn.Module) -> _Part:

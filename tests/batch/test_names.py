@@ -133,3 +133,10 @@ def test_the_name_of_a_sheet_is_never_too_long() -> None:
     layers = "+".join(map(str, range(11)))
     name = sheet_file("😀" * 60, f"decoder.{layers}.cross", "value-norm", "entropy-weighted", "overlay", 99)
     assert len(name.encode()) <= 255
+
+
+def test_letters_that_turn_a_name_are_escaped_and_those_that_join_are_not() -> None:
+    assert safe_part("photo\u202egpj.exe") == "photo%E2%80%AEgpj.exe"
+    assert safe_part("\u2066a\u2069.png") == "%E2%81%A6a%E2%81%A9.png"
+    family = "\U0001f468\u200d\U0001f469.png"
+    assert safe_part(family) == family

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from detr_attnviz.batch.rows import json_line, row_of, text_of
+from detr_attnviz.batch.rows import json_line, row_of
 from detr_attnviz.detections import Detection
 from detr_attnviz.detector import Detector
+from detr_attnviz.drawing.provenance import text_of
 from detr_attnviz.explanation import Explanation
 from detr_attnviz.methods.decompose import TERMS
 from detr_attnviz.methods.request import Request

@@ -1,5 +1,6 @@
 """The command as a whole."""
 
+import io
 import subprocess
 import sys
 from pathlib import Path
@@ -97,3 +98,10 @@ def test_python_dash_m_is_the_command() -> None:
         [sys.executable, "-m", "detr_attnviz", "--version"], capture_output=True, text=True, check=True
     )
     assert done.stdout == f"attnviz {__version__}\n"
+
+
+def test_letters_that_a_pipe_has_no_code_for_are_escaped(attnviz: Attnviz, monkeypatch: pytest.MonkeyPatch) -> None:
+    pipe = io.TextIOWrapper(io.BytesIO(), encoding="ascii", write_through=True)
+    monkeypatch.setattr(sys, "stdout", pipe)
+    assert attnviz("inspect-weights", "demo").code == 0
+    assert b"\\u2016W\\u2016 Frobenius norm" in pipe.buffer.getvalue()

@@ -67,9 +67,9 @@ def test_the_browser_is_opened_when_asked(
     attnviz: Attnviz, tiny_checkpoint: Path, picture: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened: list[str] = []
-    monkeypatch.setattr("typer.launch", opened.append)
+    monkeypatch.setattr("webbrowser.open", opened.append)
     assert attnviz("explore", picture, "-c", tiny_checkpoint, "--open").code == 0
-    assert opened == [str(Path("street.html").resolve())]
+    assert opened == [Path("street.html").resolve().as_uri()]
 
 
 @pytest.mark.parametrize(

@@ -256,7 +256,7 @@ def test_scores_that_are_not_numbers(attnviz: Attnviz, picture: Path) -> None:
     torch.save({"model": state}, "nan.pth")
     done = attnviz("render", picture, "-c", "nan.pth", *SMALL, "--query", 2, "-o", "x.png")
     assert done.code == 0
-    assert re.search(r"\b2 .* – ", done.out)
+    assert re.search(r"\b2 .* NaN ", done.out)
     assert "nan" not in done.out
     done = attnviz("render", picture, "-c", "nan.pth", *SMALL, "--query", 2, "-o", "x.png", "--json")
     assert done.data["pictures"][0]["maps"][0]["score"] is None

@@ -59,3 +59,11 @@ def test_a_name_that_no_file_can_have(street: str) -> None:
         result_file(Path("a" * 300, "b.pdf"), [street], ".grid.pdf", SUFFIXES)
     with pytest.raises(ChoiceError, match="this can be written as"):
         result_file(Path("a" * 300), [street], ".grid.pdf", SUFFIXES)
+
+
+def test_a_default_name_is_portable_whatever_the_picture_is_called(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    street = write_picture(tmp_path / "street.png").rename("a\u202eb%.png")
+    assert result_file(None, [str(street)], ".grid.pdf", SUFFIXES) == Path("a%E2%80%AEb%25.grid.pdf")

@@ -237,3 +237,19 @@ def test_points_that_a_place_reads_are_its_own() -> None:
     words = caption(sampled_encoder(), 0, "points")
     assert words.title == "what (60, 70) attends to"
     assert words.notes[0].startswith("heaviest point")
+
+
+def test_a_score_and_a_box_that_are_no_numbers_are_said() -> None:
+    explanation = cross(1)
+    unknown = dataclasses.replace(explanation.detections[0], score=float("nan"), box=(float("nan"), 0, float("inf"), 1))
+    words = caption(dataclasses.replace(explanation, detections=(unknown,)), 0)
+    assert words.tail == " NaN"
+    assert "box x NaN–infinite, y 0–1" in plain(words.notes[0])
+
+
+def test_of_shares_that_are_no_numbers_nobody_knows_who_is_attended_to() -> None:
+    explanation = decoder_self()
+    broken = dataclasses.replace(explanation, maps=np.full_like(explanation.maps, np.nan))
+    notes = " ".join(caption(broken, 0).notes)
+    assert "nobody" not in notes
+    assert f"{explanation.maps.shape[1]} queries are NaN" in notes

@@ -1,9 +1,11 @@
 """The figure of weights: its scales, its layout, what is written."""
 
+import dataclasses
 import math
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -158,3 +160,24 @@ def test_folder_that_is_not_there(tmp_path: Path) -> None:
 def test_pyplot_stays_out_of_it() -> None:
     weights_figure([panel()])
     assert "matplotlib.pyplot" not in sys.modules
+
+
+HOSTILE = "$x^$ <b>\x1b[31m\n\u202e$\\frac$ \U0001f600"
+
+
+@pytest.mark.parametrize("kind", ["png", "pdf", "svg"])
+def test_names_are_text_whatever_they_hold(kind: str) -> None:
+    odd = dataclasses.replace(panel(), group=HOSTILE, title=HOSTILE)
+    data = figure_bytes(weights_figure([odd], title=HOSTILE), kind, {"checkpoint": HOSTILE})
+    if kind == "svg":
+        words = [
+            part.text or "" for part in ElementTree.fromstring(data).iter() if str(part.tag).endswith("description")
+        ]
+        assert words == ["checkpoint: $x^$ <b>[31m $\\frac$ \U0001f600"]
+
+
+def test_cells_that_are_no_numbers_have_a_legend() -> None:
+    broken = panel()
+    assert "green" not in " ".join(axis.get_xlabel() for axis in weights_figure([broken]).axes)
+    broken.q[0, 0] = math.nan
+    assert "weight (green: NaN or infinite)" in [axis.get_xlabel() for axis in weights_figure([broken]).axes]

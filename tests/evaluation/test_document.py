@@ -1,10 +1,13 @@
 """JSON and CSV of an evaluation."""
 
 import csv
+import dataclasses
 import io
 import json
 import math
 from typing import Any
+
+import pytest
 
 from detr_attnviz.evaluation.document import as_document, heads_csv, means_csv, queries_csv
 from detr_attnviz.evaluation.results import Evaluation
@@ -91,3 +94,22 @@ def test_tables_without_rows_have_a_head() -> None:
     assert queries_csv(nothing) == b"picture,query\n"
     assert heads_csv(summary) == b"site,head\n"
     assert means_csv(nothing, summary).startswith(b"map,is_control,measure,")
+
+
+@pytest.mark.parametrize(
+    ("name", "cell"),
+    [
+        ("=1+1", "'=1+1"),
+        ("+cmd", "'+cmd"),
+        ("-2", "'-2"),
+        (" @sum", "' @sum"),
+        ("cat = dog", "cat = dog"),
+        ("a\x1b\n\ud800", "a\\x1b\\n\\ud800"),
+    ],
+)
+def test_a_name_is_one_line_and_no_formula_in_a_spreadsheet(name: str, cell: str) -> None:
+    found = evaluation_of(
+        [[dataclasses.replace(query_result({"raw": [4, 2, 0]}), name=name, score=-0.5)]], methods="raw"
+    )
+    (row,) = rows_of(queries_csv(found))
+    assert (row["name"], row["score"]) == (cell, "-0.5")

@@ -11,6 +11,7 @@ from PIL import Image
 
 from detr_attnviz.drawing.colormap import table
 from detr_attnviz.drawing.overlay import levels, overlay
+from detr_attnviz.drawing.text import clean
 from detr_attnviz.explorer.page import explore
 from detr_attnviz.methods.explain import explain
 from tests.explorer.browser import OpenPage
@@ -160,6 +161,29 @@ def test_pictures_with_folders_in_their_names(open_page: OpenPage) -> None:
     page.click("#open-details")
     says(page, "c/x.png", "#details")
     assert "read from" not in page.inner_text("#details")
+
+
+@pytest.mark.parametrize(
+    ("at", "told"),
+    [
+        ("#q=18&h=2", {"site": "decoder.5.cross", "head": "2", "method": "raw", "query": "18", "kind": "cross"}),
+        ("#v=encoder&at=301.5,103.5&l=3", {"site": "encoder.3.self", "head": "mean", "point": "301.5,103.5"}),
+        ("#v=decompose", {"site": "decoder.5.cross", "method": "decompose", "term": "content · content"}),
+    ],
+)
+def test_the_picture_carries_its_provenance(open_page: OpenPage, at: str, told: dict[str, str]) -> None:
+    info = saved(open_page(album_html(), at=at))[1].info
+    assert {name: info.get(name) for name in told} == told
+    about = demo_detector().provenance
+    assert {name: info[name] for name in about} == about
+    assert info["picture"] == "shapes_square.png"
+
+
+def test_hostile_names_are_whole_inside_the_picture(open_page: OpenPage) -> None:
+    trace = renamed(demo_trace(), dict.fromkeys(demo_detector().class_names, HOSTILE))
+    picture = saved(open_page(explore(trace).html))[1]
+    picture.load()
+    assert picture.info["name"] == clean(HOSTILE)
 
 
 @pytest.mark.parametrize("at", ["#w=1", "#v=decoder-self", "#v=decoder-self&r=all"])

@@ -84,3 +84,30 @@ def test_precision_without_gain(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kernels, "gains_from", lambda dtype, device: dtype is torch.bfloat16)
     with pytest.raises(ChoiceError, match="fp16 is not faster on this cpu: choose fp32 or bf16"):
         fuse(tiny_model(), "fp16")
+
+
+@pytest.mark.parametrize(
+    "name", ["backbone.0.body.layer1.0.conv1.weight", "transformer.encoder.layers.0.self_attn.in_proj_weight"]
+)
+@pytest.mark.parametrize("precision", ["fp32", "official"])
+def test_weights_that_are_not_finite_show_in_the_output(name: str, precision: Any) -> None:
+    model = tiny_model()
+    model.state_dict()[name][0] = float("nan")
+    with torch.inference_mode():
+        assert fused(model, precision)(torch.randn(1, 3, 64, 64)).logits.isnan().all()
+
+
+def test_a_variance_that_makes_no_number_is_not_folded_away() -> None:
+    model = tiny_model()
+    model.state_dict()["backbone.0.body.bn1.running_var"][0] = -1
+    with torch.inference_mode():
+        assert fused(model)(torch.randn(1, 3, 64, 64)).logits.isnan().all()
+
+
+def test_the_plain_attention_of_such_weights_is_the_same_attention() -> None:
+    model, images = tiny_model(), torch.randn(2, 3, 96, 130)
+    is_padding = torch.zeros(2, 96, 130, dtype=torch.bool)
+    is_padding[1, :, 100:] = True
+    model.state_dict()["class_embed.bias"][0] = float("nan")  # boxes do not hang on it
+    with torch.inference_mode():
+        assert_close(fused(model)(images, is_padding).boxes, model(images, is_padding).boxes, atol=2e-5, rtol=1e-5)

@@ -6,8 +6,7 @@ from dataclasses import dataclass, replace
 from matplotlib.figure import Figure
 
 from detr_attnviz.detections import Detection
-from detr_attnviz.drawing import overlay
-from detr_attnviz.drawing.captions import amount, name_of, score_of
+from detr_attnviz.drawing.captions import name_of, peak_amount, score_of
 from detr_attnviz.drawing.prints.keys import Key, Line
 from detr_attnviz.drawing.prints.marks import INK
 from detr_attnviz.drawing.prints.palette import COLORS, Mark
@@ -50,10 +49,9 @@ def draw_evolution(steps: Sequence[Step], options: PrintOptions) -> Figure:
 
 def _panel(step: Step, final: Detection) -> Panel:
     found = step.explanation
-    peak = amount(found, overlay.peak(found.maps[0], found.is_signed))
     boxes = ((final, _ALONE),) if step.seen is None else ((final, _FINAL), (step.seen, _OWN))
     layer = ", ".join(map(str, found.layers))
-    return Panel(found, 0, f"layer {layer}", f"peak {peak}", predicted(step), boxes)
+    return Panel(found, 0, f"layer {layer}", f"peak {peak_amount(found, 0)}", predicted(step), boxes)
 
 
 def predicted(step: Step) -> tuple[tuple[str, str], ...]:

@@ -9,8 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
-from detr_attnviz.drawing.captions import amount
-from detr_attnviz.drawing.overlay import peak
+from detr_attnviz.drawing.captions import peak_amount
 from detr_attnviz.drawing.prints.fonts import width_mm
 from detr_attnviz.drawing.prints.marks import (
     FAINT,
@@ -92,7 +91,7 @@ def draw_grid(rows: Sequence[Sequence[Explanation]], heads: Sequence[str], optio
             _put_place(axes, explanation, box)
             if plan.peak_pt:
                 y = box[3] + 0.5 * _LINE * plan.peak_pt * MM_PER_PT
-                words = _peak(explanation)
+                words = peak_amount(explanation, 0)
                 put_words(axes, words, ((box[0] + box[2]) / 2, y), plan.peak_pt, color=FAINT, across="center")
     return figure
 
@@ -163,13 +162,9 @@ def _layer(row: Sequence[Explanation]) -> str:
 
 def _peak_pt(rows: Sequence[Sequence[Explanation]], across: float, options: PrintOptions) -> float:
     """The largest small print in which all peaks are as wide as a cell at most; 0 where there is none."""
-    widest = max(width_mm(_peak(explanation), 1.0) for row in rows for explanation in row)
+    widest = max(width_mm(peak_amount(explanation, 0), 1.0) for row in rows for explanation in row)
     size = min(options.small_pt, across / widest)
     return size if size >= min(SMALLEST_PT, options.small_pt) else 0.0
-
-
-def _peak(explanation: Explanation) -> str:
-    return amount(explanation, peak(explanation.maps[0], explanation.is_signed))
 
 
 def _put_names(

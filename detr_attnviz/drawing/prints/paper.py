@@ -19,6 +19,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from detr_attnviz.drawing.colormap import table
+from detr_attnviz.drawing.figure import metadata_of
 from detr_attnviz.drawing.overlay import Smooth
 from detr_attnviz.drawing.prints.fonts import FAMILY, with_embedded_fonts
 from detr_attnviz.drawing.text import clean
@@ -142,20 +143,18 @@ def house_style() -> Iterator[None]:
 
 def print_bytes(figure: Figure, kind: FileKind, provenance: Mapping[str, str]) -> bytes:
     """The sheet as a file with ``provenance`` inside; the same bytes for the same sheet."""
-    about = {clean(key): clean(value) for key, value in provenance.items()}
     with house_style():
         if kind == "png":
-            return _png(figure, about)
-        words = "\n".join(f"{key}: {value}" for key, value in about.items())
+            return _png(figure, {clean(key): clean(value) for key, value in provenance.items()})
+        drawn = _saved(figure, kind, metadata_of(kind, provenance))
         if kind == "pdf":
-            return _saved(figure, "pdf", {"Subject": words, "Creator": "detr_attnviz", "CreationDate": None})
-        drawn = _saved(figure, "svg", {"Description": words, "Creator": "detr_attnviz", "Date": None}).decode()
-    return with_embedded_fonts(_in_millimetres(drawn, figure)).encode()
+            return drawn
+    return with_embedded_fonts(_in_millimetres(drawn.decode(), figure)).encode()
 
 
-def _saved(figure: Figure, kind: str, metadata: Mapping[str, str | None]) -> bytes:
+def _saved(figure: Figure, kind: str, metadata: Mapping[str, str | None] | None) -> bytes:
     buffer = io.BytesIO()
-    figure.savefig(buffer, format=kind, metadata=dict(metadata), dpi=figure.dpi)
+    figure.savefig(buffer, format=kind, metadata=metadata, dpi=figure.dpi)
     return buffer.getvalue()
 
 

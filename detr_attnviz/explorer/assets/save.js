@@ -35,9 +35,11 @@ attnviz.save = (() => {
 
   const saved = async () => {
     await byId("image").decode(); // a picture that was only just turned to
-    const name = fileName(attnviz.shown.now());
-    attnviz.printout.draw().toBlob((blob) => {
-      const url = URL.createObjectURL(blob);
+    const shown = attnviz.shown.now();
+    const name = fileName(shown);
+    const facts = attnviz.provenance.of(shown);
+    attnviz.printout.draw().toBlob(async (blob) => {
+      const url = URL.createObjectURL(await attnviz.provenance.inside(blob, facts));
       make("a", { href: url, download: name }).click();
       setTimeout(() => URL.revokeObjectURL(url), 60000);
       tell(`Saved ${name}`);
