@@ -135,8 +135,9 @@ def _refuse_untold(found: Checkpoint) -> None:
 def _is_of_transformers(args: Mapping[str, object]) -> bool:
     """Whether these are a ``config.json``; a training script may have a ``model_type`` of its own."""
     model_type = args.get("model_type")
-    is_config = model_type in KNOWN or "transformers_version" in args or "architectures" in args
-    return isinstance(model_type, str) and is_config and model_type not in _NATIVE
+    if not isinstance(model_type, str) or model_type in _NATIVE:
+        return False
+    return model_type in KNOWN or "transformers_version" in args or "architectures" in args
 
 
 def _open_transformers(found: Checkpoint, name: str, options: OpenOptions) -> Family:
