@@ -140,7 +140,7 @@ class Verification:
             return max(failed, key=lambda site: site.badness).fault
         if self.not_finite:
             return (
-                f"the model's {' and '.join(self.not_finite)} hold NaN or infinity: the checkpoint may hold them (attnviz "
+                f"the model's {' and '.join(self.not_finite)} hold NaN or infinity: its weights may (attnviz "
                 "inspect-weights counts them)"
             )
         if not self.output_unchanged:
