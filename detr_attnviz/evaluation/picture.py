@@ -113,7 +113,7 @@ class Examiner:
     ) -> tuple[Mapping[str, Maps], Mapping[str, Sequence[float]]]:
         """Every map by name, and each method's rank correlation with itself on the shuffled model."""
         maps = {choice.name: _map(choice, trace, chosen) for choice in self.settings.methods}
-        _check_maps(maps)
+        check_maps(maps)
         if not self.settings.has_controls:
             return maps, {}
         other = _trace(self.shuffled, self.settings, trace.image)
@@ -140,7 +140,8 @@ def _check_output(trace: Trace, chosen: Sequence[int]) -> None:
         raise ImageError("; ".join(trace.notes))
 
 
-def _check_maps(maps: Mapping[str, Maps]) -> None:
+def check_maps(maps: Mapping[str, Maps]) -> None:
+    """Raises: ImageError for maps that are not all numbers."""
     if broken := [name for name, values in maps.items() if not np.isfinite(values).all()]:
         raise ImageError(
             f"maps by {', '.join(broken)} hold NaN or infinite values, which rank no cells: the checkpoint may hold "

@@ -10,6 +10,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from detr_attnviz.errors import ImageError
+from detr_attnviz.evaluation.picture import check_maps
 from tests.cli.conftest import Attnviz, attnviz
 from tests.tiny import tiny_model, write_picture
 
@@ -123,9 +125,12 @@ def test_nothing_is_proven(attnviz: Attnviz, poisoned: Poison, street: Path, pla
 
 def test_an_evaluation_measures_nothing(attnviz: Attnviz, poisoned: Poison, street: Path) -> None:
     tried = ("--methods", "raw", "--heads", "none", "-o", "report.csv")
-    found = attnviz("evaluate", street, "-c", poisoned("one head"), *SHOWN, *tried)
-    assert found.code == 1
-    assert "maps by raw hold NaN or infinite values" in found.out
-    found = attnviz("evaluate", street, "-c", poisoned("the classes"), *SHOWN, *tried)
-    assert found.code == 1
-    assert "scores and boxes are not finite" in found.out
+    for place in ("one head", "the classes"):
+        found = attnviz("evaluate", street, "-c", poisoned(place), *SHOWN, *tried)
+        assert found.code == 1
+        assert "scores and boxes are not finite" in found.out
+
+
+def test_an_evaluation_ranks_no_cells_by_maps_that_are_no_numbers() -> None:
+    with pytest.raises(ImageError, match="maps by rollout hold NaN or infinite values, which rank no cells"):
+        check_maps({"raw": np.zeros((1, 2, 2)), "rollout": np.full((1, 2, 2), NAN)})
