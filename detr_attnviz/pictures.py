@@ -36,7 +36,9 @@ def read_picture(source: "str | Path | Image.Image") -> Image.Image:
             f"{path}: too large to be a real picture ({str(error).rstrip('.')}); give a smaller copy of it"
         ) from None
     except (OSError, ValueError, SyntaxError, EOFError, IndexError, TypeError, MemoryError) as error:
-        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        if isinstance(error, OSError) and error.errno is not None:  # the system's word; Pillow's own have no number
+            raise ImageError(f"{path}: cannot be read: {(error.strerror or str(error)).lower()}") from None
+        reason = str(error) or type(error).__name__
         raise ImageError(
             f"{path}: the picture is damaged or cut off: {reason}; fetch it again, or save it anew with a program that "
             "still opens it"
