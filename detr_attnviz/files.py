@@ -7,7 +7,7 @@ import secrets
 import stat
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -16,6 +16,7 @@ from detr_attnviz.errors import OutputError
 POLL_S = 0.1
 _BUSY = frozenset({errno.EACCES, errno.EAGAIN, errno.EWOULDBLOCK, errno.EDEADLK})
 _NO_LOCKS_HERE = frozenset({errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL})
+_LOCK_FLAGS = os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
 
 
 class BusyError(OutputError):
@@ -44,6 +45,7 @@ def whole(path: str | os.PathLike[str]) -> Iterator[Path]:
     try:
         if os.path.isdir(goal):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(goal))
+        check_is_plain(goal, may_be_link=True)  # a link gives way to the file; what it leads to stays
         draft, mode = _new_draft(goal)
         yield draft
         _give_mode(draft, mode)
@@ -93,11 +95,42 @@ def no_file_at(path: str | os.PathLike[str]) -> str | None:
     return None if stat.S_ISREG(mode) else "is a device or socket, not a file"
 
 
+def check_is_plain(path: Path, *, may_be_link: bool = False) -> None:
+    """That what has this name, if anything has, is a file: no pipe that waits for ever, no device, and no link.
+
+    Raises: OutputError.
+    """
+    try:
+        mode = os.lstat(path).st_mode
+    except OSError:
+        return  # nothing there, or opening it says why
+    if stat.S_ISLNK(mode) and not may_be_link:
+        raise OutputError(f"{path} is a link, through which nothing is written: remove it, or give another output")
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode) or stat.S_ISLNK(mode)):
+        raise OutputError(f"{path} is no file but a pipe, socket or device: move it away, or give another output")
+
+
+def is_one_of(path: Path, others: Iterable[str | os.PathLike[str]]) -> bool:
+    """Whether ``path`` is there and the same file as one of ``others``, by whichever names and links."""
+    try:
+        found = os.stat(path)
+    except (OSError, ValueError):
+        return False
+    return any(_is_same(found, other) for other in others)
+
+
 def reason_of(error: OSError) -> str:
     """The operating system's words; plainer ones where a file is in a folder's place."""
     if isinstance(error, (FileExistsError, NotADirectoryError)):
         return "a file has the name that a folder needs"
     return (error.strerror or str(error)).lower()
+
+
+def _is_same(found: os.stat_result, other: str | os.PathLike[str]) -> bool:
+    try:
+        return os.path.samestat(found, os.stat(other))
+    except (OSError, ValueError):
+        return False
 
 
 def _new_draft(goal: Path) -> tuple[Path, int]:
@@ -126,8 +159,7 @@ def _reason_at(error: OSError, goal: Path) -> str:
 def _acquire(path: Path, wait: bool) -> tuple[int, bool]:
     """The open file, and whether it is really locked."""
     while True:
-        flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0)
-        file = os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o644)  # a link would make a file elsewhere
+        file = os.open(path, _LOCK_FLAGS, 0o644)
         lock = _try_lock(file)
         if lock != "theirs" and _is_still(file, path):
             return file, lock == "ours"

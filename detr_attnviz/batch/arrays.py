@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detr_attnviz.drawing.provenance import NO_SETTINGS, origin_of
+from detr_attnviz.errors import OutputError
 from detr_attnviz.explanation import Explanation, Samples
 from detr_attnviz.files import write_atomically
 
@@ -53,6 +55,22 @@ def write_arrays(explanation: Explanation, path: Path, settings: Mapping[str, An
     Raises: OutputError when the file cannot be written.
     """
     write_atomically(path, array_bytes(explanation, settings))
+
+
+def check_are_ours(path: Path) -> None:
+    """That the arrays there, if there are any, are of maps: somebody's own, beside a picture, would be lost.
+
+    Raises: OutputError.
+    """
+    if not os.path.isfile(path):
+        return
+    try:
+        with zipfile.ZipFile(path) as archive:
+            held = set(archive.namelist())
+    except (OSError, zipfile.BadZipFile, NotImplementedError):
+        held = set()
+    if not {"maps.npy", "README.npy"} <= held:
+        raise OutputError(f"{path} exists and holds no maps, which would take its place: give the picture another name")
 
 
 def array_bytes(explanation: Explanation, settings: Mapping[str, Any] = NO_SETTINGS) -> bytes:

@@ -65,7 +65,8 @@ def find_pictures(inputs: Sequence[str | Path], *, outside: Path | None = None) 
 
 
 def _nothing(inputs: Sequence[str], outside: Path | None) -> str:
-    inside = [given for given in inputs if outside is not None and _is_within(_real(given), _real(str(outside)))]
+    folder = None if outside is None else os.path.realpath(outside)
+    inside = [given for given in inputs if folder is not None and _is_within(_real(_absolute(given)), folder)]
     if inside:
         return f"{inside[0]} lies in the output folder {outside}, which is never read: give results their own folder"
     return (

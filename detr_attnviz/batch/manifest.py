@@ -11,14 +11,16 @@ import json
 import os
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from io import BufferedReader, FileIO
 from pathlib import Path
 from types import TracebackType
 
 from detr_attnviz.batch.rows import Row, json_line
 from detr_attnviz.errors import OutputError
-from detr_attnviz.files import reason_of
+from detr_attnviz.files import check_is_plain, reason_of
 
+_LONGEST_BYTES = 1 << 26
 _START = b'{"picture": "'
 _LINE = re.compile(rb'\{"picture": ("(?:[^"\\]|\\.)*"), "part": (\d{1,9}), "parts": (\d{1,9})(?:,.*)?\}\n')
 
@@ -42,6 +44,7 @@ class Manifest:
         self._reader: FileIO | None = None
         self._writer: FileIO | None = None
         try:
+            check_is_plain(path)
             self._scan()
         except FileNotFoundError:
             pass
@@ -64,12 +67,12 @@ class Manifest:
         """The lines that count for a picture, as they are in the file; empty when there are none."""
         if picture not in self._groups:
             return b"" if self._before is None or picture in self._taken_back else self._before.lines(picture)
-        if self._reader is None:
-            self._reader = self.path.open("rb", buffering=0)  # a buffer would show what an append has overwritten
+        file = self._reader or self._writer  # both unbuffered: a buffer would show what an append has overwritten
+        assert file is not None
         offset, size = self._groups[picture]
-        self._reader.seek(offset)
+        file.seek(offset)
         found = b""
-        while len(found) < size and (more := self._reader.read(size - len(found))):
+        while len(found) < size and (more := file.read(size - len(found))):
             found += more
         first = found[: found.find(b"\n") + 1]
         return found if _parsed(first)[0] == picture else b""  # others may write here where there are no locks
@@ -124,7 +127,7 @@ class Manifest:
 
         Raises: OutputError.
         """
-        if self._is_tidy:
+        if self._is_tidy and self._is_still_there():
             return
         try:
             with draft.open("wb") as file:
@@ -135,8 +138,24 @@ class Manifest:
             self._close()
             os.replace(draft, self.path)
         except OSError as error:
-            draft.unlink(missing_ok=True)
+            with suppress(OSError):
+                draft.unlink(missing_ok=True)
             raise OutputError(f"cannot write {self.path}: {reason_of(error)}") from error
+
+    def _check_is_the_same(self, writer: FileIO) -> None:
+        """Raises: OutputError when what was read has given its name to another file since."""
+        if self._reader is not None and not os.path.samestat(
+            os.fstat(self._reader.fileno()), os.fstat(writer.fileno())
+        ):
+            raise OutputError(f"{self.path} was replaced while this run was at work: run the same command again")
+
+    def _is_still_there(self) -> bool:
+        """Whether the file that was read and written still has the name; nothing there is true of no lines."""
+        file = self._writer or self._reader
+        try:
+            return file is None or os.path.samestat(os.fstat(file.fileno()), os.stat(self.path))
+        except OSError:
+            return False
 
     def _put(self, picture: str, lines: bytes) -> None:
         if lines != self.lines(picture):
@@ -154,7 +173,9 @@ class Manifest:
         self._reader = self.path.open("rb", buffering=0)
         file = BufferedReader(self._reader)
         try:
-            for line in file:
+            while line := file.readline(_LONGEST_BYTES):
+                if len(line) == _LONGEST_BYTES:
+                    raise self._strange()
                 offset, self._whole = self._whole, self._whole + (len(line) if line.endswith(b"\n") else 0)
                 name, part, of = _parsed(line)
                 ours += bool(name)
@@ -173,7 +194,10 @@ class Manifest:
             file.detach()
         self._is_tidy = self._is_tidy and seen == parts
         if strange and not ours:
-            raise OutputError(f"{self.path} is not a manifest of attnviz: move it away, or give another output folder")
+            raise self._strange()
+
+    def _strange(self) -> OutputError:
+        return OutputError(f"{self.path} is not a manifest of attnviz: move it away, or give another output folder")
 
     def _keep(self, picture: str, offset: int, size: int) -> None:
         order = _order(picture)
@@ -190,7 +214,8 @@ class Manifest:
     def _append(self, lines: bytes) -> int:
         try:
             if self._writer is None:
-                self._writer = self.path.open("ab", buffering=0)
+                self._writer = self.path.open("a+b", buffering=0)
+                self._check_is_the_same(self._writer)
                 self._writer.truncate(self._whole)  # cuts a torn last line
             written = 0
             while written < len(lines):

@@ -17,7 +17,8 @@ from detr_attnviz.batch.images import Picture
 from detr_attnviz.batch.manifest import Manifest
 from detr_attnviz.batch.names import MANIFEST
 from detr_attnviz.batch.write import WORK, OutputFolder, at_work, gate, mark_of
-from detr_attnviz.errors import ChoiceError
+from detr_attnviz.errors import ChoiceError, OutputError
+from detr_attnviz.files import reason_of
 
 _MOST = 1_000_000
 _ANY_NOTES = "*-of-*.jsonl"
@@ -107,7 +108,7 @@ def _leave(out: Path) -> None:
 
 def _notes(out: Path) -> list[Path]:
     """Oldest first."""
-    return sorted((out / WORK).glob(_ANY_NOTES), key=lambda path: path.stat().st_mtime_ns)
+    return sorted((out / WORK).glob(_ANY_NOTES), key=lambda path: path.lstat().st_mtime_ns)
 
 
 def _take_over(out: Path, notes: list[Path], *, in_order: bool) -> None:
@@ -121,5 +122,8 @@ def _take_over(out: Path, notes: list[Path], *, in_order: bool) -> None:
                 manifest.absorb(noted)
         if in_order:
             manifest.finish(out / WORK / "taken_over.draft")
-    for path in notes:
-        path.unlink()
+    try:
+        for path in notes:
+            path.unlink()
+    except OSError as error:
+        raise OutputError(f"cannot remove {path}, whose lines are in the manifest: {reason_of(error)}") from error

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from detr_attnviz.batch.answers import answer
-from detr_attnviz.batch.arrays import write_arrays
+from detr_attnviz.batch.arrays import check_are_ours, write_arrays
 from detr_attnviz.batch.faults import OF_A_PICTURE, of_this_picture
 from detr_attnviz.batch.images import Picture, find_pictures
 from detr_attnviz.batch.names import sheet_file
@@ -23,7 +23,7 @@ from detr_attnviz.drawing.render import render
 from detr_attnviz.drawing.write import save_picture, suffixes
 from detr_attnviz.errors import ChoiceError, OutputError
 from detr_attnviz.explanation import Explanation
-from detr_attnviz.files import reason_of
+from detr_attnviz.files import is_one_of, reason_of
 from detr_attnviz.methods.request import Request
 from detr_attnviz.pictures import text_inside
 
@@ -89,6 +89,8 @@ def render_files(
     found = find_pictures(inputs)
     first = list(islice(found, 2))
     target = _Target(output, is_single=len(first) == 1)
+    if target.file and is_one_of(target.file, (str(given)[1:] for given in inputs if str(given).startswith("@"))):
+        raise ChoiceError(f"{target.file} is a list of inputs, which is never overwritten: give another name")
     spare = Spare(detector, say) if allow_cpu else None
     draw = _Drawing(detector, request.settled(detector), drawing, target, arrays, (shortest_px, longest_px), spare)
     return map(draw.result, chain(first, found))
@@ -133,11 +135,14 @@ class _Drawing:
     def _write(self, explanation: Explanation, picture: Picture) -> tuple[Path, ...]:
         sheet = render(explanation, self.drawing)
         path = self.target.path_for(picture, explanation, self.drawing.style, self.mark)
+        numbers = path.with_suffix(".npz")
+        if self.arrays:
+            check_are_ours(numbers)
         save_picture(sheet, path, {**text_of(explanation), "settings_hash": self.mark})
         if not self.arrays:
             return (path,)
-        write_arrays(explanation, path.with_suffix(".npz"), self.settings)
-        return path, path.with_suffix(".npz")
+        write_arrays(explanation, numbers, self.settings)
+        return path, numbers
 
 
 class _Target:
@@ -168,7 +173,7 @@ class _Target:
             raise OutputError(f"cannot make the folder {folder}: {reason_of(error)}") from error
         if self.file is None:
             return _free_name(folder, picture, explanation, style, mark)
-        if os.path.exists(self.file) and os.path.samefile(self.file, picture.path):
+        if is_one_of(self.file, [picture.path]):
             raise ChoiceError(f"{self.file} is the picture itself, which is never overwritten: give another name")
         return self.file
 

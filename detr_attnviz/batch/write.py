@@ -10,6 +10,7 @@ import contextlib
 import errno
 import itertools
 import os
+import stat
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from types import TracebackType
@@ -44,6 +45,7 @@ class OutputFolder:
         self._counter = itertools.count()
         self._open = contextlib.ExitStack()
         self._made: list[Path] = []
+        self._last_checked: Path | None = None
 
     def __enter__(self) -> "OutputFolder":
         self._made = [folder for folder in (self.root, *self.root.parents) if not os.path.exists(folder)]
@@ -89,7 +91,8 @@ class OutputFolder:
         try:
             draft.write_bytes(data)
         except OSError as error:
-            draft.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # the next run sweeps it away
+                draft.unlink(missing_ok=True)
             raise OutputError(f"cannot write {self.root / name}: {reason_of(error)}") from error
         return draft
 
@@ -99,6 +102,7 @@ class OutputFolder:
         Raises: OutputError.
         """
         goal = self.root / name
+        self._check_stays_inside(goal)
         try:
             goal.parent.mkdir(parents=True, exist_ok=True)
             os.replace(draft, goal)
@@ -114,7 +118,7 @@ class OutputFolder:
 
         Raises: OutputError when one cannot be removed.
         """
-        for left_over in self._work.glob(f"{self._prefix}*.draft"):
+        for left_over in self._drafts(self._prefix):
             self._remove(left_over)
 
     def _sweep_left_over(self) -> None:
@@ -122,16 +126,25 @@ class OutputFolder:
         if not self.has_locks:
             self.sweep()
             return
-        for draft in self._work.glob("*.draft"):
+        for draft in self._drafts():
             if mark_of(draft) not in self.others:
                 self._remove(draft)
 
-    def has(self, name: str, size: int) -> bool:
-        """Whether this file is there, with so many bytes."""
+    def _drafts(self, prefix: str = "") -> list[Path]:
         try:
-            return os.stat(self.root / name).st_size == size
+            return list(self._work.glob(f"{prefix}*.draft"))
+        except OSError as error:
+            raise OutputError(f"cannot read {self._work}: {reason_of(error)}") from error
+
+    def has(self, name: str, size: int) -> bool:
+        """Whether this file is there, with so many bytes; names that lead elsewhere are none of ours."""
+        if ".." in Path(name).parts or os.path.isabs(name):
+            return False
+        try:
+            found = os.stat(self.root / name)
         except (OSError, ValueError):
             return False
+        return stat.S_ISREG(found.st_mode) and found.st_size == size
 
     def prune(self, location: str, keep: Collection[str]) -> None:
         """Removes the files of one picture that are not in ``keep``, whichever settings they were made with.
@@ -139,6 +152,7 @@ class OutputFolder:
         Raises: OutputError when one cannot be removed.
         """
         own = self.root / location
+        self._check_stays_inside(own / "any")
         try:
             in_own = [f"{location}/{name}" for name in os.listdir(own) if names.is_map_file(name)]
         except OSError:
@@ -149,6 +163,20 @@ class OutputFolder:
         if in_own:
             with contextlib.suppress(OSError):  # it still holds something
                 own.rmdir()
+
+    def _check_stays_inside(self, path: Path) -> None:
+        """Raises: OutputError when a folder between the root and ``path`` is a link: it may lead anywhere."""
+        folder = path.parent
+        if folder == self._last_checked:
+            return
+        while folder != self.root and folder != folder.parent:
+            if os.path.islink(folder):
+                raise OutputError(
+                    f"{folder} is a link, and results never leave the output folder: remove it, or give another "
+                    "output folder"
+                )
+            folder = folder.parent
+        self._last_checked = path.parent
 
     def _remove(self, path: Path) -> None:
         try:
@@ -192,6 +220,8 @@ def hold(stack: contextlib.ExitStack, lock: Path, *, wait: bool = False) -> bool
     Raises: OutputError when another run holds it, or it cannot be made.
     """
     out = lock.parent.parent
+    if os.path.islink(lock.parent):
+        raise OutputError(f"{lock.parent} is a link, where drafts would be lost: remove it")
     while True:
         try:
             lock.parent.mkdir(parents=True, exist_ok=True)

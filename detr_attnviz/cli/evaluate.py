@@ -132,7 +132,9 @@ def evaluate(
     settings = what.settings(model)
     goal = None if output is None else Output.at(output)
     outside = None if goal is None else goal.folder
-    find_pictures(images, outside=outside)
+    pictures = find_pictures(images, outside=outside)
+    if goal is not None:
+        goal.check_spares(images, (picture.path for picture in pictures))
     foresee(model.checkpoint)
     with swift_imports():
         from detr_attnviz.evaluation.run import evaluate as run

@@ -7,6 +7,8 @@ import typer
 
 from detr_attnviz.cli.messages import said_as_notes, say
 from detr_attnviz.cli.startup import swift_imports
+from detr_attnviz.errors import ChoiceError
+from detr_attnviz.files import is_one_of
 
 if TYPE_CHECKING:
     from detr_attnviz.checkpoints.attention import AttentionWeights
@@ -51,7 +53,10 @@ def inspect_weights(
     """
     from detr_attnviz.checkpoints.source import locate
 
-    locate(ckpt, may_fetch=False)  # what is not there is told before a second goes into torch's import
+    # What can be wrong without a model is told before a second goes into torch's import.
+    _, source = locate(ckpt, may_fetch=False)
+    for target in filter(None, (export, plot)):
+        _check_is_no_source(target, source)
     with swift_imports():
         from detr_attnviz.checkpoints.export import writer_for
         from detr_attnviz.checkpoints.inspection import inspect
@@ -70,6 +75,12 @@ def inspect_weights(
         _export(export, found.modules)
     if plot is not None:
         _plot(plot, found)
+
+
+def _check_is_no_source(target: Path, source: Path) -> None:
+    """Raises: ChoiceError for the checkpoint's own file, or any other of its folder."""
+    if is_one_of(target, source.iterdir() if source.is_dir() else [source]):
+        raise ChoiceError(f"{target} is the checkpoint's own file, which is never overwritten: give another name")
 
 
 def _export(path: Path, modules: "tuple[AttentionWeights, ...]") -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from io import TextIOWrapper
 
+from detr_attnviz.cli.streams import silence
 from detr_attnviz.errors import BrokenWeightsWarning
 from detr_attnviz.plain import one_line as one_line  # the words of every table, too
 
@@ -17,8 +18,14 @@ def survive_any_name() -> None:
 
 
 def say(note: str) -> None:
-    """A note on stderr."""
-    sys.stderr.write(f"attnviz: {one_line(note)}\n")
+    """A note on stderr; where nobody can hear it, the work goes on all the same."""
+    if sys.stderr is None:  # closed by who started us
+        return
+    try:
+        sys.stderr.write(f"attnviz: {one_line(note)}\n")
+        sys.stderr.flush()
+    except OSError:
+        silence(sys.stderr)
 
 
 @contextmanager

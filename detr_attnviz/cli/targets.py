@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from detr_attnviz.errors import ChoiceError, OutputError
-from detr_attnviz.files import reason_of
+from detr_attnviz.files import is_one_of, reason_of
 
 
 def result_file(output: Path | None, inputs: Sequence[str], ending: str, suffixes: Sequence[str]) -> Path:
@@ -21,7 +21,7 @@ def result_file(output: Path | None, inputs: Sequence[str], ending: str, suffixe
             f"{path} ends in {path.suffix or 'no suffix'}: this can be written as {', '.join(suffixes)}; a folder of "
             "that name must be there already"
         )
-    if os.path.exists(path) and any(os.path.exists(given) and os.path.samefile(path, given) for given in inputs):
+    if is_one_of(path, (given.removeprefix("@") if not os.path.exists(given) else given for given in inputs)):
         raise ChoiceError(f"{path} is an input, which is never overwritten: give another name")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -12,9 +12,10 @@ from pathlib import Path
 
 from detr_attnviz.errors import OutputError
 from detr_attnviz.evaluation.results import PictureResult
-from detr_attnviz.files import BusyError, locked, reason_of
+from detr_attnviz.files import BusyError, check_is_plain, locked, reason_of
 
 _FORMAT = "attnviz evaluation 1"
+_START = b'{"format": "attnviz evaluation '
 
 
 class Ledger:
@@ -49,8 +50,9 @@ class Ledger:
 
         Raises: OutputError when the file is another program's or cannot be read.
         """
-        if self.path is None or not os.path.exists(self.path):
+        if self.path is None or not os.path.lexists(self.path):
             return
+        check_is_plain(self.path)
         try:
             whole = strange = 0
             with self.path.open("rb+") as file:
@@ -58,6 +60,8 @@ class Ledger:
                     if line.endswith(b"\n"):
                         whole += len(line)
                         strange += not self._take(line)
+                    else:
+                        strange += not line.startswith(_START[: len(line)])
                 if strange:
                     raise OutputError(
                         f"{self.path} holds lines that are no results of attnviz evaluate: move it away, or give "

@@ -1,10 +1,13 @@
 """Where reports go: one of a kind by its suffix, or a folder with all of them. Needs no model."""
 
 import os
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from detr_attnviz.errors import ChoiceError
+from detr_attnviz.files import is_one_of
 
 REPORTS = (".html", ".csv", ".json")
 FIGURES = (".png", ".pdf", ".svg")
@@ -38,3 +41,11 @@ class Output:
                 f"{', '.join(FIGURES)}, the curves alone), or a folder for all"
             )
         return cls((path,), path.with_suffix(".results.jsonl"))
+
+    def check_spares(self, inputs: Sequence[str], pictures: Iterable[Path]) -> None:
+        """Raises: ChoiceError when a report would take the place of a picture, or of a list of pictures."""
+        there = [file for file in (*self.files, self.results) if file.exists()]
+        given = (Path(name.removeprefix("@")) for name in inputs)
+        for other in chain(given, pictures) if there else ():
+            if wrong := [file for file in there if is_one_of(file, [other])]:
+                raise ChoiceError(f"{wrong[0]} is an input, which is never overwritten: give another name")

@@ -169,6 +169,7 @@ def _result(
     heads: Mapping[str, HeadEffects],
 ) -> QueryResult:
     everywhere = np.ones((grid.rows, grid.cols))
+    # In memory as the ledger gives them back: sums over another layout end in other bits, and a resumed report.
     return QueryResult(
         query=seen.index,
         label=seen.label,
@@ -177,10 +178,12 @@ def _result(
         box=seen.box,
         chance=_places(everywhere, grid, seen.box),
         maps={
-            name: MapResult(is_empty(one), _places(one, grid, seen.box), sanity.get(name), found[name])
+            name: MapResult(
+                is_empty(one), _places(one, grid, seen.box), sanity.get(name), np.ascontiguousarray(found[name])
+            )
             for name, one in maps.items()
         },
-        heads=heads,
+        heads={site: np.ascontiguousarray(effects) for site, effects in heads.items()},
     )
 
 
