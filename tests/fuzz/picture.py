@@ -140,6 +140,8 @@ def _changed_tiff(data: bytes, random: Random) -> bytes:
 def _changed_jpeg(data: bytes, random: Random) -> bytes:
     """A number within a segment changed, or a segment's marker."""
     places = [place for place in range(len(data) - 4) if data[place] == 0xFF and data[place + 1] not in (0, 0xFF)]
+    if not places:
+        return changed_bytes(data, random)
     place = random.choice(places)
     if one_in(random, 3):
         return data[: place + 1] + bytes([random.randrange(0xC0, 0x100)]) + data[place + 2 :]
