@@ -266,13 +266,14 @@ def test_a_folder_called_demo_does_not_stand_in_for_the_demo(tmp_path: Path, mon
     assert av.load("demo", device="cpu").name == "demo"
 
 
-def test_unknown_tensors_inside_the_detector_are_refused_and_others_said(tmp_path: Path) -> None:
-    state = tiny_model().state_dict()
-    torch.save(state | {"reid_head.weight": torch.zeros(2)}, tmp_path / "beside.pth")
+@pytest.mark.parametrize("prefix", ["", "module.", "detr."])
+def test_unknown_tensors_inside_the_detector_are_refused_and_others_said(prefix: str, tmp_path: Path) -> None:
+    state = {prefix + key: value for key, value in tiny_model().state_dict().items()}
+    torch.save(state | {f"{prefix}reid_head.weight": torch.zeros(2)}, tmp_path / "beside.pth")
     notes = av.load(tmp_path / "beside.pth", device="cpu", nheads=4).notes
-    assert any("1 tensors fit nothing in a DETR and are not used: reid_head.weight" in note for note in notes)
-    torch.save(state | {"transformer.gate": torch.zeros(2)}, tmp_path / "inside.pth")
-    with pytest.raises(CheckpointError, match=r"1 unexpected \(transformer.gate\)"):
+    assert any(f"1 tensors fit nothing in a DETR and are not used: {prefix}reid_head.weight" in note for note in notes)
+    torch.save(state | {f"{prefix}transformer.gate": torch.zeros(2)}, tmp_path / "inside.pth")
+    with pytest.raises(CheckpointError, match=rf"1 unexpected \({prefix}transformer.gate\)"):
         av.load(tmp_path / "inside.pth", device="cpu", nheads=4)
 
 

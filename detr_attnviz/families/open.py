@@ -16,6 +16,7 @@ from detr_attnviz.checkpoints.coco import COCO_NAMES
 from detr_attnviz.checkpoints.config import check_class_names, infer
 from detr_attnviz.checkpoints.folder import FOLDER_FILES
 from detr_attnviz.checkpoints.originals.recognise import Original, original
+from detr_attnviz.checkpoints.prefixes import strip_prefixes
 from detr_attnviz.checkpoints.read import Checkpoint, read, sha256_of
 from detr_attnviz.checkpoints.relatives import refuse_folder_untold
 from detr_attnviz.checkpoints.source import default_source as default_source
@@ -200,7 +201,7 @@ def _naming(path: Path) -> Iterator[None]:
 
 def _refuse_unknown_parts(unknown: Sequence[str], source: str) -> None:
     """A tensor more inside the detector means another forward; one beside it (a further head) does not matter."""
-    inside = [key for key in unknown if key.partition(".")[0] in _PARTS]
+    inside = [key for key in unknown if strip_prefixes(key).partition(".")[0] in _PARTS]
     if inside:
         raise CheckpointKeysError(source, unexpected=inside)
 
