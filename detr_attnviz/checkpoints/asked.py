@@ -3,6 +3,8 @@
 import re
 from typing import NamedTuple
 
+from detr_attnviz.plain import one_line
+
 PLAIN = re.compile(
     r"collections\.(OrderedDict|Counter)|argparse\.Namespace|builtins\.(set|bytearray|complex)|_codecs\.encode"
     r"|pathlib(\._local)?\.(Pure)?(Posix|Windows)?Path"
@@ -32,6 +34,6 @@ class Named(NamedTuple):
 
 
 def printable(name: str) -> str:
-    """A name that cannot break a line."""
-    text = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in name)
+    """A name that cannot break a line, nor fill a screen."""
+    text = one_line(name)
     return text if len(text) <= 100 else text[:99] + "…"

@@ -5,7 +5,7 @@ in this order, from an explicit option, from saved arguments, from the name of a
 of the official training script, which are then named in ``DetrConfig.assumed``.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -34,6 +34,7 @@ from detr_attnviz.checkpoints.saved import (
 )
 from detr_attnviz.errors import CheckpointError, ChoiceError
 
+_MOST_LETTERS = 1000
 _DEPTHS = {
     (False, (2, 2, 2, 2)): "18",
     (False, (3, 4, 6, 3)): "34",
@@ -224,13 +225,18 @@ def _class_names(
 ) -> tuple[str, ...]:
     listed = saved_names(args)
     if listed and all(isinstance(name, str) for name in listed):
-        return tuple(map(str, listed))[:classes]
+        return _in_short(map(str, listed[:classes]))
     if names := _names_by_id(args.get("id2label"), classes):
-        return names
+        return _in_short(names)
     usual = _usual_names(classes, args, dialect)
     if usual and official is None and args.get("dataset_file") not in ("coco", "coco_panoptic"):
         notes.append(f"COCO class names assumed from the {classes} class rows: --classes FILE changes them")
     return usual
+
+
+def _in_short(names: Iterable[str]) -> tuple[str, ...]:
+    """Names as long as a picture could show; a file may hold a megabyte in one."""
+    return tuple(name if len(name) <= _MOST_LETTERS else f"{name[: _MOST_LETTERS - 1]}…" for name in names)
 
 
 def _usual_names(classes: int, args: Mapping[str, object], dialect: str) -> tuple[str, ...]:

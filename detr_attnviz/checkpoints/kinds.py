@@ -1,9 +1,9 @@
-"""Says what a file is, by the way it begins, and what stands in a file's place when there is none to read."""
+"""Says what a file is, by the way it begins, and how large, where there is one to read."""
 
-import stat
 from pathlib import Path
 
 from detr_attnviz.errors import CheckpointError
+from detr_attnviz.files import no_file_at
 
 AGAIN = "download or copy it again"
 """What to do about a file that is damaged."""
@@ -53,9 +53,8 @@ def file_size(path: Path) -> int:
         found = path.stat()
     except OSError as error:
         raise unreadable(path, error) from None
-    if not stat.S_ISREG(found.st_mode):
-        what = "a folder" if stat.S_ISDIR(found.st_mode) else "a pipe or a device"
-        raise CheckpointError(f"{path}: is {what}, not a file; give the path of a checkpoint")
+    if what := no_file_at(path):
+        raise CheckpointError(f"{path}: {what}; give the path of a checkpoint")
     return found.st_size
 
 

@@ -409,3 +409,10 @@ def test_class_names_of_any_type() -> None:
     labels = {"0": "cat", 2: "dog", "9" * 5000: "far", 10**5000: "farther", "1": 10**5000}
     names = inferred(state, {"nheads": 4, "id2label": labels}).class_names
     assert names == ("cat", "<a number of 16610 bits>", "dog", "", "")
+
+
+@pytest.mark.parametrize("args", [{"classes": ["x" * 5000] * 5}, {"id2label": dict.fromkeys("01234", "x" * 5000)}])
+def test_names_without_end_are_cut(args: dict[str, object]) -> None:
+    names = inferred(official_state(), args).class_names
+    assert [len(name) for name in names] == [1000] * 5
+    assert names[0].endswith("x…")
