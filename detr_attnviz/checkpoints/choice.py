@@ -7,6 +7,7 @@ from typing import Any, Literal, NamedTuple
 
 from torch import Tensor
 
+from detr_attnviz.checkpoints.asked import printable
 from detr_attnviz.errors import CheckpointError, ChoiceError
 
 Weights = Literal["auto", "model", "ema"]
@@ -92,7 +93,7 @@ def _are_meant(averaged: _Found) -> bool:
 def _nothing(content: Mapping[Any, Any], plain: _Found | None, source: str) -> CheckpointError | ChoiceError:
     if plain is not None:
         return ChoiceError(f"{source}: no averaged (EMA) weights to choose; it holds {_place(plain)} only")
-    keys = ", ".join(str(key) for key in list(content)[:8]) or "nothing"
+    keys = ", ".join(printable(str(key)) for key in list(content)[:8]) or "nothing"
     return CheckpointError(f"{source}: no tensors found; it holds {keys}")
 
 
@@ -118,7 +119,7 @@ def _note_on_choice(chosen: _Found, plain: _Found | None, averaged: _Found | Non
 
 def _note_on_skipped(chosen: _Found) -> tuple[str, ...]:
     """A bare state dict may lie among other entries; elsewhere a value that is no tensor is worth a word."""
-    skipped = sorted(str(key) for key, value in chosen.state.items() if not isinstance(value, Tensor))
+    skipped = sorted(printable(str(key)) for key, value in chosen.state.items() if not isinstance(value, Tensor))
     if not skipped or not chosen.place:
         return ()
     return (f"{len(skipped)} values that are no tensors were skipped ({', '.join(skipped[:5])})",)

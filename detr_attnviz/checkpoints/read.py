@@ -4,6 +4,7 @@ Tensors are memory-mapped where the file permits it.
 """
 
 import json
+import os
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -55,7 +56,7 @@ def read(path: str | Path, *, weights: Weights = "auto") -> Checkpoint:
         ChoiceError: averaged weights asked for, none there.
     """
     path = Path(path)
-    if path.is_dir():
+    if os.path.isdir(path):
         return _read_folder(path, weights)
     if is_safetensors(path):
         tensors, metadata = _load_safetensors(path)

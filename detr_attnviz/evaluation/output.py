@@ -44,7 +44,7 @@ class Output:
 
     def check_spares(self, inputs: Sequence[str], pictures: Iterable[Path]) -> None:
         """Raises: ChoiceError when a report would take the place of a picture, or of a list of pictures."""
-        there = [file for file in (*self.files, self.results) if file.exists()]
+        there = [file for file in (*self.files, self.results) if os.path.exists(file)]
         given = (Path(name.removeprefix("@")) for name in inputs)
         for other in chain(given, pictures) if there else ():
             if wrong := [file for file in there if is_one_of(file, [other])]:

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from detr_attnviz.checkpoints.choice import choose
+from detr_attnviz.errors import CheckpointError
 
 PLAIN, AVERAGED = torch.zeros(2), torch.ones(2)
 
@@ -38,3 +39,11 @@ def test_plain_weights_asked_for_are_taken() -> None:
 def test_usual_weights_of_a_file_that_has_plain_ones_only() -> None:
     found = choose({"model": {"decoder.dec_score_head.0.weight": PLAIN}}, "auto", "x.pth")
     assert found.notes == ()
+
+
+def test_keys_of_any_kind_are_named_on_one_line() -> None:
+    content = {("a", torch.ones(3, 3)): 1, "line\nbreak": 2, "x" * 5000: 3}
+    with pytest.raises(CheckpointError) as caught:
+        choose(content, "auto", "x.pth")
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 400
