@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from detr_attnviz.checkpoints.asked import printable
 from detr_attnviz.checkpoints.rehearsal import MOST_BYTES
 
 MOST_DIRECTORY_BYTES = 1 << 24
@@ -23,6 +24,10 @@ _ROOM_BYTES = 1 << 26
 _ENCRYPTED, _UTF_8 = 0x1, 0x800
 _SIGNATURE = b"PK\x03\x04"
 _LOCAL = struct.Struct("<4s22xHH")
+_END, _END_SIGNATURE = struct.Struct("<16xI2x"), b"PK\x05\x06"
+_LOCATOR, _LOCATOR_SIGNATURE = struct.Struct("<8xQ4x"), b"PK\x06\x07"
+_LARGE_END = struct.Struct("<48xQ")
+_LONGEST_END = (1 << 16) + 200  # a comment, and the records before it
 
 
 class ArchiveError(ValueError):
@@ -37,11 +42,13 @@ class MaskedError(ArchiveError):
 class Archive:
     """``pickle`` is what torch unpickles, ``sizes`` are the bytes of its records by the names that storages have there.
 
-    ``is_mappable`` when nothing is compressed: a map would show compressed bytes as numbers.
+    ``places`` are where those begin in the file. ``is_mappable`` when nothing is compressed: a map would show
+    compressed bytes as numbers.
     """
 
     pickle: bytes
     sizes: Mapping[str, int]
+    places: Mapping[str, int]
     is_mappable: bool
 
 
@@ -58,7 +65,8 @@ def open_archive(path: Path) -> Archive:
         bounded.most_bytes = MOST_BYTES
         _check_kind(members)
         _check_names(members)
-        _check_places(members, file, archive.start_dir)
+        _check_end(file, archive.start_dir)
+        places = _checked_places(members, file, archive.start_dir)
         size_bytes = file.seek(0, io.SEEK_END)
         _check_growth(members, size_bytes)
         root, pickle = _pickle_of(members)
@@ -67,9 +75,14 @@ def open_archive(path: Path) -> Archive:
                 f"holds {pickle.file_size >> 20} MB of pickle beside the tensors; no detector has as much"
             )
         data = f"{root}/data/"
-        sizes = {one.filename.removeprefix(data): one.file_size for one in members if one.filename.startswith(data)}
+        records = {one.filename.removeprefix(data): one for one in members if one.filename.startswith(data)}
         is_stored = all(one.compress_type == zipfile.ZIP_STORED for one in members)
-        return Archive(archive.read(pickle), sizes, is_stored)
+        return Archive(
+            archive.read(pickle),
+            {key: one.file_size for key, one in records.items()},
+            {key: places[one.filename] for key, one in records.items()},
+            is_stored,
+        )
 
 
 class _Bounded:
@@ -86,6 +99,23 @@ class _Bounded:
         return self._file.read(self.most_bytes if size < 0 else size)
 
 
+def _check_end(file: IO[bytes], directory: int) -> None:
+    """The last record says where the list of entries is, and zipfile finds it there without moving anything."""
+    size_bytes = file.seek(0, io.SEEK_END)
+    file.seek(max(0, size_bytes - _LONGEST_END))
+    tail = file.read(_LONGEST_END)
+    at = tail.rfind(_END_SIGNATURE)
+    told = _END.unpack_from(tail, at)[0]
+    locator_at = at - _LOCATOR.size
+    if locator_at >= 0 and tail.startswith(_LOCATOR_SIGNATURE, locator_at):
+        record_at = locator_at - _LARGE_END.size
+        told = _LARGE_END.unpack_from(tail, record_at)[0]
+        if _LOCATOR.unpack_from(tail, locator_at)[0] != size_bytes - len(tail) + record_at:
+            raise MaskedError("it ends in two ways")
+    if told != directory:
+        raise MaskedError("its list of entries is in two places")
+
+
 def _check_kind(members: list[zipfile.ZipInfo]) -> None:
     names = {member.filename.rpartition("/")[2] for member in members}
     if "constants.pkl" in names:
@@ -100,35 +130,36 @@ def _check_kind(members: list[zipfile.ZipInfo]) -> None:
 def _check_names(members: list[zipfile.ZipInfo]) -> None:
     seen: set[str] = set()
     for member in members:
-        name = member.orig_filename
-        if name in seen:
-            raise MaskedError(f"the entry {name!r} is there twice")
-        seen.add(name)
+        name, folded = member.orig_filename, member.orig_filename.casefold()
+        if folded in seen:  # torch looks for names in any case
+            raise MaskedError(f"the entry {printable(name)} is there twice")
+        seen.add(folded)
         if name.startswith("/") or ".." in name.split("/") or set(name) & set("\\:\0"):
-            raise MaskedError(f"the entry {name!r} leads out of the archive")
+            raise MaskedError(f"the entry {printable(name)} leads out of the archive")
         if member.flag_bits & _ENCRYPTED:
             raise ArchiveError("is encrypted; save it without a password")
         if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             raise ArchiveError("is compressed in another way than zip's usual one; save it again with torch.save")
 
 
-def _check_places(members: list[zipfile.ZipInfo], file: IO[bytes], directory: int) -> None:
-    """One after another, each where its own header is, under the name that the directory has for it."""
-    end, before = 0, "the start"
+def _checked_places(members: list[zipfile.ZipInfo], file: IO[bytes], directory: int) -> dict[str, int]:
+    """Where the data of each begins: one after another, each behind a header with the name that the directory has."""
+    end, before, places = 0, "the start", {}
     for member in sorted(members, key=lambda member: member.header_offset):
         if member.header_offset < end:
-            raise MaskedError(f"the entry {member.filename!r} overlaps {before!r}")
+            raise MaskedError(f"the entry {printable(member.filename)} overlaps {printable(before)}")
         file.seek(member.header_offset)
         signature, name_bytes, extra_bytes = _LOCAL.unpack(file.read(_LOCAL.size))
         name = file.read(name_bytes)
         if signature != _SIGNATURE or name != member.orig_filename.encode(_code_of(member)):
-            raise MaskedError(f"the entry {member.filename!r} has another name beside its data")
-        end = member.header_offset + _LOCAL.size + name_bytes + extra_bytes + member.compress_size
-        before = member.filename
+            raise MaskedError(f"the entry {printable(member.filename)} has another name beside its data")
+        places[member.filename] = member.header_offset + _LOCAL.size + name_bytes + extra_bytes
+        end, before = places[member.filename] + member.compress_size, member.filename
         if member.compress_type == zipfile.ZIP_STORED and member.compress_size != member.file_size:
-            raise MaskedError(f"the entry {member.filename!r} has two sizes")
+            raise MaskedError(f"the entry {printable(member.filename)} has two sizes")
     if end > directory:
-        raise MaskedError(f"the entry {before!r} overlaps the list of entries")
+        raise MaskedError(f"the entry {printable(before)} overlaps the list of entries")
+    return places
 
 
 def _code_of(member: zipfile.ZipInfo) -> str:

@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 import torch
 
+from detr_attnviz.checkpoints.asked import printable
+
 ITEM_BYTES = {
     "Double": 8,
     "Float": 4,
@@ -34,11 +36,12 @@ class MisleadingError(ValueError):
 
 
 class Storage(NamedTuple):
-    """A storage that a pickle names: ``items`` of ``item_bytes`` each under ``key``."""
+    """A storage that a pickle names: ``items`` of ``item_bytes`` each under ``key``, of a part from ``first`` on."""
 
     key: str
     items: int
     item_bytes: int
+    first: int = 0
 
     @property
     def size_bytes(self) -> int:
@@ -53,21 +56,23 @@ def storage_of(kind: str, key: object, items: object) -> Storage:
     """
     item_bytes = ITEM_BYTES.get(kind.rpartition(".")[2].removesuffix("Storage"))
     if item_bytes is None:
-        raise MisleadingError(f"a storage is of {kind}, which is no kind of plain number")
-    return Storage(str(key), whole(items, "a storage's number of items"), item_bytes)
+        raise MisleadingError(f"a storage is of {printable(kind)}, which is no kind of plain number")
+    if not isinstance(key, str):
+        raise MisleadingError(f"a storage's key is {_short(key)}; expected a text")
+    return Storage(key, whole(items, "a storage's number of items"), item_bytes)
 
 
-def part_of(storage: Storage, view: object) -> Storage:
-    """A part of a storage, as PyTorch before 0.4 wrote it: (key, first item, number of items).
+def part_of(storage: Storage, view: object) -> tuple[str, Storage]:
+    """A part of a storage, as PyTorch before 0.4 wrote it (key, first item, number of items), and its key.
 
     Raises: MisleadingError when it leads outside.
     """
-    if not isinstance(view, tuple) or len(view) != 3:
+    if not isinstance(view, tuple) or len(view) != 3 or not isinstance(view[0], str):
         raise MisleadingError("a storage's part is not told by a key and two numbers")
     first, items = whole(view[1], "a part's first item"), whole(view[2], "a part's number of items")
     if first + items > storage.items:
         raise MisleadingError(f"a part ends at item {first + items:,} of a storage of {storage.items:,}")
-    return storage._replace(items=items)
+    return view[0], storage._replace(items=items, first=first)
 
 
 def check_tensor(args: tuple[object, ...], dtype: str | None = None) -> int:
@@ -75,7 +80,9 @@ def check_tensor(args: tuple[object, ...], dtype: str | None = None) -> int:
 
     ``dtype`` is the tensor's own where its storage has none.
 
-    Raises: MisleadingError when it claims more than its storage holds.
+    Values may be there several times (strides of 0, windows that overlap): whoever adds up all tensors bounds that.
+
+    Raises: MisleadingError when it reaches outside its storage.
     """
     if len(args) < 4 or not isinstance(args[0], Storage):
         raise MisleadingError("a tensor is not made of a storage, an offset, sizes and strides")
@@ -86,10 +93,10 @@ def check_tensor(args: tuple[object, ...], dtype: str | None = None) -> int:
     held = storage.size_bytes // item_bytes
     values = math.prod(sizes)
     last = offset + sum((size - 1) * stride for size, stride in zip(sizes, strides, strict=True))
-    if values and (last >= held or values > held):
+    if values and last >= held:
         raise MisleadingError(
-            f"a tensor of {' × '.join(f'{size:,}' for size in sizes)} claims {max(values, last + 1):,} values, and its "
-            f"storage {storage.key!r} holds {held:,}"
+            f"a tensor of {' × '.join(f'{size:,}' for size in sizes)} claims {last + 1:,} values, and its storage "
+            f"{printable(storage.key)} holds {held:,}"
         )
     return values * item_bytes
 
@@ -113,7 +120,7 @@ def _sides(value: object) -> tuple[int, ...]:
 def _bytes_of(dtype: str) -> int:
     found = getattr(torch, dtype.removeprefix("torch."), None)
     if not isinstance(found, torch.dtype):
-        raise MisleadingError(f"a tensor is of {dtype}, which is no kind of number")
+        raise MisleadingError(f"a tensor is of {printable(dtype)}, which is no kind of number")
     return found.itemsize
 
 

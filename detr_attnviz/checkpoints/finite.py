@@ -23,7 +23,16 @@ def note_on_broken(tensors: Mapping[str, Tensor]) -> tuple[str, ...]:
 
 def _broken(tensors: Mapping[str, Tensor]) -> Iterator[tuple[str, int]]:
     for name, tensor in sorted(tensors.items()):
-        # A sum is finite only if all are; one that is not may have been too large, so they are counted.
         if (tensor.is_floating_point() or tensor.is_complex()) and tensor.device.type != "meta":
-            if not bool(torch.isfinite(tensor.sum())) and (count := int((~torch.isfinite(tensor)).sum())):
+            if count := _not_finite(tensor):
                 yield name, count
+
+
+def _not_finite(tensor: Tensor) -> int:
+    if tensor.element_size() == 1 or tensor.dtype == torch.complex32:  # nothing is added up in these
+        try:
+            tensor = tensor.to(torch.complex64 if tensor.is_complex() else torch.float32)
+        except (RuntimeError, NotImplementedError):  # numbers of four bits, which know no others
+            return 0
+    # A sum is finite only if all are; one that is not may have been too large, so they are counted.
+    return 0 if bool(torch.isfinite(tensor.sum())) else int((~torch.isfinite(tensor)).sum())

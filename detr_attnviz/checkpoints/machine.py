@@ -1,21 +1,25 @@
 """The stack machine of pickles, of every protocol, on names in place of things.
 
-Texts, numbers, tuples and lists stand for themselves, all else for a name. Nothing is imported, called or hashed, so
-there is nothing that a pickle could make happen.
+Texts, numbers, tuples and lists stand for themselves, all else for a name. Nothing is imported, called or hashed, and
+no text is made of anything but a text: there is nothing that a pickle could make happen.
 """
 
 import pickletools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from detr_attnviz.checkpoints.asked import CALLED, HAVE_STATE, LATIN, PLAIN, Named, printable
+from detr_attnviz.checkpoints.asked import HAVE_STATE, PLAIN, Named, is_usual_call, printable
 from detr_attnviz.checkpoints.claims import MisleadingError, Storage, check_tensor, part_of, storage_of
 
 MOST_STEPS = 1_000_000
 """A detector with its optimizer takes some ten thousand."""
 
+MOST_COPIED = 1 << 26
+"""Letters, bytes and entries that calls copy; what is remembered could be copied again and again."""
+
 _MOST_DEPTH = 50
-_MOST_LONG_NUMBERS = 1000
+_MOST_PARTS = 64  # of a key, tuples in it taken apart: Python hashes them by going through all
+_MOST_STRANGE_KEYS = 1000
 _LONG = 1 << 61  # from here on, numbers can be chosen that all want one place in a dictionary
 
 
@@ -34,7 +38,9 @@ class Machine:
         self._stack: list[Any] = []
         self._marks: list[int] = []
         self._memo: dict[int, Any] = {}
-        self._long_numbers = 0
+        self._parts: dict[str, Storage] = {}
+        self._strange_keys = 0
+        self._copied = 0
 
     def play(self, file: Any) -> None:
         """Every step of the pickle in ``file``, which has ``read`` and ``readline``.
@@ -49,12 +55,6 @@ class Machine:
 
     def push(self, value: object) -> None:
         self._stack.append(value)
-
-    def number(self, value: int) -> None:
-        self._long_numbers += abs(value) >= _LONG
-        if self._long_numbers > _MOST_LONG_NUMBERS:
-            raise MisleadingError(f"more than {_MOST_LONG_NUMBERS:,} whole numbers of more than 61 bits")
-        self.push(value)
 
     def row(self, count: int) -> None:
         """A tuple of the last so many."""
@@ -78,7 +78,13 @@ class Machine:
 
     def set_item(self, argument: object) -> None:
         self._pop()
-        self._pop()
+        self._check_keys([self._pop()])
+
+    def set_marked(self, argument: object) -> None:
+        self._check_keys(self._pop_marked()[::2])
+
+    def add_marked(self, argument: object) -> None:
+        self._check_keys(self._pop_marked())
 
     def drop_marked(self, argument: object) -> None:
         self._pop_marked()
@@ -105,8 +111,10 @@ class Machine:
         self._name(*argument.split(" ", 1))
 
     def name_by_stack(self, argument: object) -> None:
-        name = self._pop()
-        self._name(str(self._pop()), str(name))
+        name, module = self._pop(), self._pop()
+        if not isinstance(name, str) or not isinstance(module, str):
+            raise DamagedError("asks for what has no name")
+        self._name(module, name)
 
     def name_by_number(self, argument: object) -> None:
         self._name("copyreg", f"extension {argument}")
@@ -141,9 +149,9 @@ class Machine:
             raise MisleadingError("what lies beside the pickle is not named as a storage")
         claimed = storage_of(told[1].name if isinstance(told[1], Named) else "no class", told[2], told[4])
         first = self.storages.setdefault(claimed.key, claimed)
-        if claimed.size_bytes != first.size_bytes:
-            raise MisleadingError(f"storage {claimed.key!r} is claimed in two sizes")
-        self.push(first if len(told) == 5 or told[5] is None else part_of(first, told[5]))
+        if claimed.size_bytes != first.size_bytes or claimed.key in self._parts:
+            raise MisleadingError(f"storage {printable(claimed.key)} is claimed in two sizes")
+        self.push(first if len(told) == 5 or told[5] is None else self._part(first, told[5]))
 
     def refuse(self, argument: object) -> None:
         raise DamagedError("refers to what is not in the file")
@@ -170,6 +178,20 @@ class Machine:
         if isinstance(self._stack[-1], list):
             self._stack[-1].extend(values)
 
+    def _part(self, storage: Storage, view: object) -> Storage:
+        key, part = part_of(storage, view)
+        if key in self.storages or self._parts.setdefault(key, part) != part:
+            raise MisleadingError(f"the part {printable(key)} of a storage is told in two ways")
+        return part
+
+    def _check_keys(self, keys: Iterable[object]) -> None:
+        for key in keys:
+            if isinstance(key, (str, bytes, float)) or key is None or (isinstance(key, int) and abs(key) < _LONG):
+                continue
+            self._strange_keys += 1
+            if self._strange_keys > _MOST_STRANGE_KEYS or (isinstance(key, _Row) and key.parts > _MOST_PARTS):
+                raise MisleadingError("its dictionaries have keys that Python takes for ever to tell apart")
+
     def _name(self, module: str, name: str) -> None:
         whole = f"{module}.{name}".replace("__builtin__.", "builtins.", 1)
         if not PLAIN.fullmatch(whole):
@@ -185,17 +207,25 @@ class Machine:
         if name.startswith("torch._utils._rebuild_tensor"):
             has_own = name.endswith("_v3") and len(args) > 6 and isinstance(args[6], Named)
             self.tensor_bytes += check_tensor(args, args[6].name if has_own else None)
-        elif name == "torch._tensor._rebuild_from_type_v2" and len(args) > 2:
-            return self._called(args[0], args[2])
+        elif name == "torch._tensor._rebuild_from_type_v2" and len(args) > 2 and isinstance(args[0], Named):
+            if args[0].name.startswith("torch._utils._rebuild_tensor") or not PLAIN.fullmatch(args[0].name):
+                return self._called(args[0], args[2])
+            self._refuse(function, "of what is no tensor")
         elif name == "torch.Size" and len(args) == 1 and isinstance(args[0], tuple):
             return args[0]
-        elif name == "_codecs.encode" and (len(args) != 2 or args[1] not in LATIN):
-            self._refuse(function, "in another way than bytes are saved")
-        elif name == "builtins.bytearray" and args and isinstance(args[0], int):
-            self._refuse(function, "by its size alone")
-        elif PLAIN.fullmatch(name) and not CALLED.fullmatch(name):
-            self._refuse(function, "as a function")
+        elif PLAIN.fullmatch(name) and not is_usual_call(name, args):
+            self._refuse(function, "in another way than weights are saved")
+        self._check_copies(name, args)
         return Named(name, is_made=True)
+
+    def _check_copies(self, name: str, args: tuple[object, ...]) -> None:
+        for value in args:
+            if isinstance(value, (str, bytes, bytearray, list)):
+                self._copied += len(value)
+            if isinstance(value, list):
+                self._check_keys(_firsts(value) if name == "collections.OrderedDict" else value)
+        if self._copied > MOST_COPIED:
+            raise MisleadingError("it copies what it holds again and again")
 
     def _refuse(self, whom: object, how: str) -> None:
         name = whom.name if isinstance(whom, Named) else type(whom).__name__
@@ -203,17 +233,27 @@ class Machine:
 
 
 class _Row(tuple[Any, ...]):
-    """A tuple that knows how deep it is: Python hashes deep ones by recursion, down to a crash."""
+    """A tuple that knows how deep it is, and of how many parts.
+
+    Python hashes deep ones by recursion, down to a crash, and what is in one twice it goes through twice.
+    """
 
     depth: int
+    parts: int
 
     @classmethod
     def of(cls, values: list[Any]) -> "_Row":
         made = cls(values)
-        made.depth = 1 + max((value.depth for value in values if isinstance(value, _Row)), default=0)
+        rows = [value for value in values if isinstance(value, _Row)]
+        made.depth = 1 + max((row.depth for row in rows), default=0)
+        made.parts = len(values) + sum(row.parts for row in rows)
         if made.depth > _MOST_DEPTH:
             raise MisleadingError(f"tuples nested deeper than {_MOST_DEPTH}")
         return made
+
+
+def _firsts(pairs: Iterable[Any]) -> Iterator[object]:
+    return (pair[0] if isinstance(pair, (tuple, list)) and pair else None for pair in pairs)
 
 
 def _pushing(make: Callable[[], object]) -> Callable[[Machine, Any], None]:
@@ -224,21 +264,20 @@ def _row(count: int) -> Callable[[Machine, Any], None]:
     return lambda machine, argument: machine.row(count)
 
 
-def _of_marked(name: str) -> Callable[[Machine, Any], None]:
+def _of_marked(name: str, take: Callable[[Machine, Any], None]) -> Callable[[Machine, Any], None]:
     def step(machine: Machine, argument: object) -> None:
-        machine.drop_marked(argument)
+        take(machine, argument)
         machine.push(Named(name, is_made=True))
 
     return step
 
 
-_TEXTS = (
-    "FLOAT BINFLOAT STRING BINSTRING SHORT_BINSTRING BINBYTES SHORT_BINBYTES BINBYTES8 BYTEARRAY8 UNICODE "
-    "SHORT_BINUNICODE BINUNICODE BINUNICODE8"
+_VALUES = (
+    "INT BININT BININT1 BININT2 LONG LONG1 LONG4 FLOAT BINFLOAT STRING BINSTRING SHORT_BINSTRING BINBYTES "
+    "SHORT_BINBYTES BINBYTES8 BYTEARRAY8 UNICODE SHORT_BINUNICODE BINUNICODE BINUNICODE8"
 )
 _STEPS: Mapping[str, Callable[[Machine, Any], None]] = {
-    **dict.fromkeys(_TEXTS.split(), Machine.push),
-    **dict.fromkeys(("INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4"), Machine.number),
+    **dict.fromkeys(_VALUES.split(), Machine.push),
     "NONE": _pushing(lambda: None),
     "NEWTRUE": _pushing(lambda: True),
     "NEWFALSE": _pushing(lambda: False),
@@ -252,12 +291,12 @@ _STEPS: Mapping[str, Callable[[Machine, Any], None]] = {
     "APPEND": Machine.append,
     "APPENDS": Machine.append_marked,
     "EMPTY_DICT": _pushing(lambda: Named("a dictionary", is_made=True)),
-    "DICT": _of_marked("a dictionary"),
+    "DICT": _of_marked("a dictionary", Machine.set_marked),
     "EMPTY_SET": _pushing(lambda: Named("a set", is_made=True)),
-    "FROZENSET": _of_marked("a set"),
+    "FROZENSET": _of_marked("a set", Machine.add_marked),
     "SETITEM": Machine.set_item,
-    "SETITEMS": Machine.drop_marked,
-    "ADDITEMS": Machine.drop_marked,
+    "SETITEMS": Machine.set_marked,
+    "ADDITEMS": Machine.add_marked,
     "MARK": Machine.mark,
     "POP": Machine.drop,
     "POP_MARK": Machine.drop_marked,

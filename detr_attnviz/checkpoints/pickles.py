@@ -11,18 +11,20 @@ import pickle
 import re
 import threading
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from io import BytesIO
 from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
 
 import torch
 
-from detr_attnviz.checkpoints.archive import ArchiveError, MaskedError, open_archive
+from detr_attnviz.checkpoints.archive import Archive, ArchiveError, MaskedError, open_archive
+from detr_attnviz.checkpoints.asked import SPECIAL_TENSORS, printable
 from detr_attnviz.checkpoints.claims import MisleadingError
 from detr_attnviz.checkpoints.kinds import AGAIN, other_kind
 from detr_attnviz.checkpoints.rehearsal import Rehearsal, rehearse
 from detr_attnviz.checkpoints.spelling import spelled
 from detr_attnviz.checkpoints.stream import asked_in_tar, is_tar, rehearse_stream
+from detr_attnviz.checkpoints.substance import SPARE_BYTES
 from detr_attnviz.errors import CheckpointError, UnsafeCheckpointError, few
 
 _PATH_CLASSES = (
@@ -38,7 +40,7 @@ _ALLOWED = (
     *((pure, f"{module}.{name}") for module in ("pathlib", "pathlib._local") for name, pure in _PATH_CLASSES),
 )
 _ZIP, _PICKLE = b"PK\x03\x04", b"\x80"
-_ROOM_BYTES = 1 << 28
+_LEVELS = 8
 _allow_list_lock = threading.Lock()
 
 
@@ -52,9 +54,9 @@ def load_pickle(path: Path) -> object:
     try:
         with open(path, "rb") as file:
             head = file.read(64)
-        can_map = _checked_zip(path) if head.startswith(_ZIP) else _checked_stream(path, head)
         with spelled(path) as name:
-            return _torch_load(name, mmap=can_map)
+            can_map = _checked_zip(path, name) if head.startswith(_ZIP) else _checked_stream(path, head)
+            return _plain(_torch_load(name, mmap=can_map), _LEVELS, {})
     except CheckpointError:
         raise
     except ArchiveError as error:
@@ -68,8 +70,8 @@ def load_pickle(path: Path) -> object:
         raise CheckpointError(f"{path}: cut off or damaged ({_reason(error)}); {AGAIN}") from None
 
 
-def _checked_zip(path: Path) -> bool:
-    """Whether the archive can be mapped.
+def _checked_zip(path: Path, name: Path) -> bool:
+    """Whether the archive, which torch is given by ``name``, can be mapped.
 
     Raises: ArchiveError, MisleadingError or CheckpointError for one that torch is not to see.
     """
@@ -79,12 +81,27 @@ def _checked_zip(path: Path) -> bool:
     for storage in played.storages.values():
         held = archive.sizes.get(storage.key)
         if held is None:
-            raise MisleadingError(f"storage {storage.key!r} is not in it")
+            raise MisleadingError(f"storage {printable(storage.key)} is not in it")
         if held != storage.size_bytes:
             raise MisleadingError(
-                f"storage {storage.key!r} has {held:,} bytes, and its tensors claim {storage.size_bytes:,}"
+                f"storage {printable(storage.key)} has {held:,} bytes, and its tensors claim {storage.size_bytes:,}"
             )
+    _check_same_reading(archive, name, played.storages)
     return archive.is_mappable
+
+
+def _check_same_reading(archive: Archive, name: Path, storages: Iterable[str]) -> None:
+    """That torch, whose zip reader is another one, finds what was looked at.
+
+    Raises: MaskedError.
+    """
+    reader = torch._C.PyTorchFileReader(str(name))
+    is_same = reader.get_record("data.pkl") == archive.pickle and all(
+        reader.get_record_offset(f"data/{key}") == archive.places[key]  # type: ignore[attr-defined]
+        for key in storages
+    )
+    if not is_same:
+        raise MaskedError("it can be read in two ways")
 
 
 def _checked_stream(path: Path, head: bytes) -> bool:
@@ -118,11 +135,16 @@ def _check(played: Sequence[Rehearsal], path: Path) -> None:
         raise CheckpointError(f"{path}: cut off or damaged ({trouble.trouble}); {AGAIN}")
     claimed = sum(one.tensor_bytes for one in played)
     held = sum(storage.size_bytes for one in played for storage in one.storages.values())
-    if claimed > 2 * held + _ROOM_BYTES:
+    if claimed > 2 * held + SPARE_BYTES:
         raise MisleadingError(f"its tensors come to {claimed >> 20:,} MB, and what they share to {held >> 20:,} MB")
 
 
 def _refuse(asked: Sequence[str], path: Path) -> None:
+    if asked and all(name.startswith(SPECIAL_TENSORS) for name in asked):
+        raise CheckpointError(
+            f"{path}: holds tensors that are no plain numbers (by {few(asked, 5)}: sparse, nested, quantized, or "
+            "without values); where it was made, save them as dense tensors on the CPU"
+        )
     if asked:
         raise UnsafeCheckpointError(
             f"{path}: refused, and nothing in it was run: it asks Python for {few(asked, 5)}; expected tensors, "
@@ -142,6 +164,21 @@ def _torch_load(path: Path, *, mmap: bool) -> object:
                 if not mmap:
                     raise
             return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def _plain(value: object, levels: int, done: dict[tuple[int, int], object]) -> object:
+    """Dictionaries and tensors without what a file may have put over their methods, so many levels down.
+
+    Deeper, nobody looks. ``done`` has what was met before, as a file may hold one thing in many places, or in itself.
+    """
+    if isinstance(value, torch.Tensor):
+        return torch.Tensor.detach(value).as_subclass(torch.Tensor)
+    if not isinstance(value, dict) or not levels:
+        return value
+    if (id(value), levels) not in done:
+        made = done[id(value), levels] = {}
+        made.update({key: _plain(inner, levels - 1, done) for key, inner in dict.items(value)})
+    return done[id(value), levels]
 
 
 def _reason(error: Exception) -> str:

@@ -4,12 +4,13 @@ The oldest format of all was a tar archive of such pickles; it is not read, but 
 """
 
 import tarfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from typing import IO
+from typing import IO, TypeGuard
 
-from detr_attnviz.checkpoints.claims import MisleadingError, Storage
+from detr_attnviz.checkpoints.asked import printable
+from detr_attnviz.checkpoints.claims import MisleadingError
 from detr_attnviz.checkpoints.rehearsal import Rehearsal, rehearse
 
 _MAGIC = 0x1950A86A20F9469CFC6C
@@ -35,7 +36,7 @@ def rehearse_stream(path: Path) -> tuple[Rehearsal, ...]:
     """
     with open(path, "rb") as file:
         first = rehearse(file)
-        if first.trouble or first.asked or first.result != _MAGIC:
+        if first.trouble or first.asked or not isinstance(first.result, int) or first.result != _MAGIC:
             return (first,)
         played = [first]
         while len(played) <= _PICKLES and not (played[-1].trouble or played[-1].asked):
@@ -66,17 +67,15 @@ def _check_numbers(file: IO[bytes], size_bytes: int, content: Rehearsal, keys: o
 
     Raises: MisleadingError, also when a storage never comes: its tensors would show whatever lies in memory.
     """
-    if not isinstance(keys, list) or {str(key) for key in keys} != set(content.storages) or len(keys) != len(set(keys)):
+    if not _are_texts(keys) or sorted(keys) != sorted(content.storages):
         raise MisleadingError("the storages that are there are not those that its tensors name")
-    for storage in _in_order(keys, content):
-        found = int.from_bytes(file.read(8), "little", signed=True)
+    for storage in (content.storages[key] for key in keys):
+        name, found = printable(storage.key), int.from_bytes(file.read(8), "little", signed=True)
         if found != storage.items:
-            raise MisleadingError(
-                f"storage {storage.key!r} holds {found:,} items, and its tensors claim {storage.items:,}"
-            )
+            raise MisleadingError(f"storage {name} holds {found:,} items, and its tensors claim {storage.items:,}")
         if file.seek(storage.size_bytes, 1) > size_bytes:
-            raise EOFError(f"ends within storage {storage.key!r}")
+            raise EOFError(f"ends within storage {name}")
 
 
-def _in_order(keys: Sequence[object], content: Rehearsal) -> Iterator[Storage]:
-    return (content.storages[str(key)] for key in keys)
+def _are_texts(keys: object) -> TypeGuard[list[str]]:
+    return isinstance(keys, list) and all(isinstance(key, str) for key in keys)

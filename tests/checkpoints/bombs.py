@@ -57,8 +57,11 @@ def claims() -> dict[str, Bomb]:
         "a negative stride": (tensor([2, 3], [-3, 1], items=6), "-3, which is no number of things"),
         "a negative size": (tensor([-2, 3], [3, 1], items=6), "-2, which is no number"),
         "a negative offset": (tensor([2], [1], items=6, offset=-4), "-4, which is no number"),
-        "a stride of 0 that makes a billion": (tensor([1 << 30], [0], items=6), "claims 1,073,741,824 values"),
-        "sizes whose product overflows": (tensor([1 << 61, 8], [0, 0], items=6), "claims 18,446,744"),
+        "a stride of 0 that makes a billion": (tensor([1 << 30], [0], items=6), "its tensors come to 4,096 MB"),
+        "sizes whose product overflows": (
+            tensor([1 << 61, 8], [0, 0], items=6),
+            "its tensors come to 70,368,744,177,664",
+        ),
         "a size beyond all numbers": (tensor([1 << 70], [1], items=6), "no number of things"),
         "sizes without strides": (tensor([2, 3], [1], items=6), "2 sizes and 1 strides"),
         "a hundred sizes": (tensor([1] * 100, [1] * 100, items=6), "no row of numbers"),
@@ -80,18 +83,29 @@ def claims() -> dict[str, Bomb]:
     bombs |= {
         "a record shorter than its storage": Bomb(in_zip(many), r"has 24 bytes, and its tensors claim 1,073,741,824"),
         "a record longer than its storage": Bomb(in_zip(six, {"0": SIX + SIX}), "has 48 bytes, .* claim 24"),
-        "a storage without a record": Bomb(in_zip(six, {"1": SIX}), "storage '0' is not in it"),
+        "a storage without a record": Bomb(in_zip(six, {"1": SIX}), "storage 0 is not in it"),
         "a storage that leads elsewhere": Bomb(in_zip(state(a=elsewhere)), "is not in it"),
         "a legacy storage of another size": Bomb(in_legacy(six, ("0", 60, SIX)), "holds 60 items, .* claim 6"),
         "a legacy storage of negative size": Bomb(in_legacy(six, ("0", -6, SIX)), "holds -6 items"),
-        "a legacy storage that is cut off": Bomb(in_legacy(six, ("0", 6, SIX[:8])), "ends within storage '0'"),
+        "a legacy storage that is cut off": Bomb(in_legacy(six, ("0", 6, SIX[:8])), "ends within storage 0"),
         "a legacy storage that never comes": Bomb(lambda path: as_legacy(path, six), "not those that its tensors name"),
         "a legacy storage that nobody names": Bomb(in_legacy(six, ("0", 6, SIX), ("1", 6, SIX)), "not those that"),
         "a terabyte in a legacy file": Bomb(in_legacy(vast, ("0", 1 << 38, SIX)), "ends within storage"),
+        "two legacy storages whose keys are alike": Bomb(
+            in_legacy(state(a=tensor([6], [1], items=6), b=storage_by(number(0)))), "key is 0; expected a text"
+        ),
+        "a storage whose key is a thing": Bomb(
+            in_zip(state(a=storage_by(call("builtins", "complex", number(1), number(0))))), "key is a Named"
+        ),
+        "a part that is told in two ways": Bomb(in_legacy(state(a=_part(0, 3), b=_part(1, 3))), "told in two ways"),
         "a part outside its storage": Bomb(in_legacy(state(a=_part(4, 3))), "ends at item 7 of a storage of 6"),
         "tensors that share one storage a thousand times": Bomb(_sharing, "its tensors come to"),
     }
     return bombs
+
+
+def storage_by(key: bytes) -> bytes:
+    return row(text("storage"), name("torch", "FloatStorage"), key, text("cpu"), number(6)) + b"Q"
 
 
 def _part(first: int, items: int) -> bytes:
@@ -107,19 +121,37 @@ def _sharing(path: Path) -> None:
 
 def swelling() -> dict[str, Bomb]:
     """Pickles that would take the memory, the stack or the time."""
-    steps = "more than 1,000,000 steps"
+    steps, endless = "more than 1,000,000 steps", "keys that Python takes for ever to tell apart"
+    doubling = b"".join(b"q\x01h\x01\x86" for _ in range(45))
+    pairs = [row(number(one), number(7)) for one in range(2_000)]
+    encoded = b"c_codecs\nencode\nh\x00" + text("latin1") + b"\x86R0"
     deep = b")" + b"\x85" * 200_000
     clashing = b"".join(number(value * ((1 << 61) - 1)) + b"N" for value in range(1, 20_000))
     whole = {
-        "a byte array by its size": (call("builtins", "bytearray", number(10**10)), "bytearray by its size alone"),
-        "a tensor by its size": (call("torch", "Tensor", number(10**10)), "torch.Tensor as a function"),
+        "a byte array by its size": (
+            call("builtins", "bytearray", number(10**10)),
+            "builtins.bytearray in another way",
+        ),
+        "a tensor by its size": (call("torch", "Tensor", number(10**10)), "torch.Tensor in another way"),
         "a million keys": (
             table(*(text(f"{index:07}") + b"N" for index in range(1_000_000))),
             "more than 1,000,000 steps",
         ),
         "a million sets": (b"(" + b"\x8f" * 1_000_000 + b"l", steps),
         "a tuple two hundred thousand deep": (b"}" + deep + b"Ns", "nested deeper than 50"),
-        "keys that all want one place": (b"}(" + clashing + b"u", "of more than 61 bits"),
+        "keys that all want one place": (b"}(" + clashing + b"u", endless),
+        "tuples as keys, each in another twice": (b"}K\x01" + doubling + b"Ns", endless),
+        "two hundred thousand tuples as keys": (b"}(" + b"".join(pair + b"N" for pair in pairs) + b"u", endless),
+        "tuples in a set": (call("builtins", "set", b"](" + b"".join(pairs) + b"e"), endless),
+        "a set of a tensor": (call("builtins", "set", tensor([6], [1], items=6)), "builtins.set in another way"),
+        "a byte array of a tensor": (
+            call("builtins", "bytearray", tensor([], [], items=6)),
+            "bytearray in another way",
+        ),
+        "a storage named by tuples in tuples": (storage_by(b"K\x01" + doubling), "key is a _Row; expected a text"),
+        "a module named by tuples in tuples": (b"K\x01" + doubling + text("x") + b"\x93", "asks for what has no name"),
+        "a text that is copied a hundred times": (text("x" * (1 << 20)) + b"q\x00" + encoded * 100, "again and again"),
+        "a name of four million letters that no line can hold": (name("os", "\x1b" * (4 << 20)), "asks Python for os"),
         "a text longer than the file": (b"X\xff\xff\xff\x7fabc", "cut off or damaged"),
         "bytes longer than all memory": (b"\x8e" + b"\xff" * 7 + b"\x7fabc", "cut off or damaged"),
         "an array longer than all memory": (b"\x96" + b"\xff" * 7 + b"\x7fabc", "cut off or damaged"),
@@ -149,7 +181,9 @@ def archives() -> dict[str, Bomb]:
     return {
         "zeros that unpack a thousandfold": Bomb(_zeros, "would unpack to 1,0.. MB"),
         "a pickle that unpacks a thousandfold": Bomb(_pickle_of_zeros, "would unpack to|of pickle beside the tensors"),
-        "an entry twice": Bomb(_twice, r"data\.pkl' is there twice"),
+        "an entry twice": Bomb(_twice, r"data\.pkl is there twice"),
+        "an entry twice, in other letters": Bomb(_named(f"{ROOT}/DATA.PKL"), r"DATA\.PKL is there twice"),
+        "two archives, and an end that means the first": Bomb(_one_behind_another, "list of entries is in two places"),
         "two pickles": Bomb(_named(f"{ROOT}/more/data.pkl"), "not in one folder with one data.pkl"),
         "an entry in another folder": Bomb(_named("other/x"), "not in one folder"),
         "an entry above": Bomb(_named(f"{ROOT}/../../evil"), "leads out of the archive"),
@@ -189,6 +223,12 @@ def _twice(path: Path) -> None:
         for _ in range(2):
             archive.writestr(f"{ROOT}/data.pkl", state(a=tensor([6], [1], items=6)))
         archive.writestr(f"{ROOT}/data/0", SIX)
+
+
+def _one_behind_another(path: Path) -> None:
+    first = as_zip(path, state(a=tensor([6], [1], items=6)), {"0": SIX}).read_bytes()
+    second = as_zip(path, state(b=tensor([6], [1], items=6)), {"0": SIX}).read_bytes()
+    path.write_bytes(first + second)
 
 
 def _named(entry: str) -> Callable[[Path], object]:

@@ -123,7 +123,7 @@ DISGUISED: dict[str, tuple[bytes, str]] = {
         "collections.OrderedDict.__init__",
     ),
     "a name like a storage's": (by_stack(text("os"), text("Storage")) + row(SHELL) + b"R", "os.Storage"),
-    "a name like a number's": (call("torch", "float_power", SHELL), "torch.float_power as a function"),
+    "a name like a number's": (call("torch", "float_power", SHELL), "torch.float_power in another way"),
     "names by way of the memo": (
         text("os")
         + b"q\x00"
@@ -146,7 +146,7 @@ DISGUISED: dict[str, tuple[bytes, str]] = {
     "a new object with options": (name("os", "system") + row(SHELL) + table() + b"\x92", "os.system"),
     "a number of the registry": (b"\x82\xf0" + row(SHELL) + b"R", "copyreg.extension 240"),
     "a state for an object": (name("os", "system") + table() + b"b", "os.system"),
-    "a state for a tensor": (call("torch", "Tensor") + row() + b"b", "torch.Tensor as a function"),
+    "a state for a tensor": (call("torch", "Tensor") + row() + b"b", "torch.Tensor in another way"),
     "a call by way of what is allowed": (
         call("torch._tensor", "_rebuild_from_type_v2", name("os", "system"), name("torch", "Tensor"), row(SHELL), b"N"),
         "os.system",
