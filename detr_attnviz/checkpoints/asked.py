@@ -17,8 +17,8 @@ PLAIN = re.compile(
 HAVE_STATE = frozenset({"collections.OrderedDict", "argparse.Namespace"})
 """What of that is given attributes after it was made."""
 
-SPECIAL_TENSORS = "torch._utils._rebuild_"
-"""How the names begin that other tensors than plain ones ask for: sparse, nested, quantized, without values."""
+SPECIAL_TENSORS = re.compile(r"torch\._utils\._rebuild_\w+|torch\.serialization\._get_layout|torch\.per_\w+")
+"""What other tensors than plain ones ask for: sparse, nested, quantized, without values."""
 
 _LATIN = ("latin1", "latin-1", "iso-8859-1")
 _LONGEST = 100

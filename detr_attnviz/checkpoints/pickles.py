@@ -140,7 +140,7 @@ def _check(played: Sequence[Rehearsal], path: Path) -> None:
 
 
 def _refuse(asked: Sequence[str], path: Path) -> None:
-    if asked and all(name.startswith(SPECIAL_TENSORS) for name in asked):
+    if asked and all(SPECIAL_TENSORS.fullmatch(name) for name in asked):
         raise CheckpointError(
             f"{path}: holds tensors that are no plain numbers (by {few(asked, 5)}: sparse, nested, quantized, or "
             "without values); where it was made, save them as dense tensors on the CPU"

@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from detr_attnviz.checkpoints.read import read
+from detr_attnviz.errors import CheckpointError, UnsafeCheckpointError
 from tests.checkpoints.assembled import as_zip, call, name, number, pickled, row, table, tensor, text
 
 STATE = {"a.weight": torch.arange(6.0).reshape(2, 3), "b": torch.ones(2, dtype=torch.float16)}
@@ -92,3 +93,16 @@ def test_methods_that_a_file_puts_over_its_own_are_not_called(tmp_path: Path) ->
     assert torch.equal(read(tmp_path / "x.pth").tensors["a"], torch.arange(6.0))
     as_zip(tmp_path / "y.pth", pickled(table(text("a"), shadowed)), {"0": struct.pack("<6f", *range(6))})
     assert torch.equal(read(tmp_path / "y.pth").tensors["a"], torch.arange(6.0))
+
+
+@pytest.mark.filterwarnings("ignore:.*deprecated:UserWarning")
+@pytest.mark.parametrize("kind", ["sparse", "quantized", "without values"])
+def test_tensors_that_are_no_plain_numbers_are_called_so(save: Callable[..., Path], kind: str) -> None:
+    special = {
+        "sparse": torch.eye(3).to_sparse(),
+        "quantized": torch.quantize_per_tensor(torch.ones(2), 0.1, 0, torch.qint8),
+        "without values": torch.empty(2, device="meta"),
+    }
+    with pytest.raises(CheckpointError, match=rf"no plain numbers \(by .*{kind}.*save them as dense tensors") as caught:
+        read(save({"model": STATE | {"c": special[kind]}}))
+    assert not isinstance(caught.value, UnsafeCheckpointError)
