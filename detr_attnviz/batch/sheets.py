@@ -26,6 +26,7 @@ from detr_attnviz.explanation import Explanation
 from detr_attnviz.files import is_one_of, reason_of
 from detr_attnviz.methods.request import Request
 from detr_attnviz.pictures import text_inside
+from detr_attnviz.plain import encodable
 
 
 @dataclass(frozen=True)
@@ -202,10 +203,5 @@ def _is_same_sheet(path: Path, picture: Picture, mark: str) -> bool:
     return (
         text.get("settings_hash") == mark
         and isinstance(source, str)
-        and os.path.abspath(source) == os.path.abspath(_written(picture.path))
+        and os.path.abspath(source) == os.path.abspath(encodable(str(picture.path)))
     )
-
-
-def _written(path: Path) -> str:
-    """The path as a picture file's text holds it: bytes of a name that is no text as escapes."""
-    return str(path).encode("utf-8", "backslashreplace").decode("utf-8")

@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import Any
 
 from detr_attnviz.explanation import Explanation
+from detr_attnviz.plain import encodable
 
 Row = dict[str, Any]
 NO_SETTINGS: Mapping[str, Any] = MappingProxyType({})
@@ -60,12 +61,7 @@ def text_of(explanation: Explanation, index: int | None = None) -> dict[str, str
     origin = origin_of(explanation) | (target_of(explanation, index) if index is not None else {})
     origin.pop("settings")
     text = {name: value if isinstance(value, str) else json.dumps(value) for name, value in origin.items()}
-    return {name: _encodable(value) for name, value in {**explanation.provenance, **text}.items()}
-
-
-def _encodable(words: str) -> str:
-    """Without NUL, and without halves of letters, which no text of a file can hold."""
-    return words.replace("\0", "").encode("utf-8", "replace").decode()
+    return {name: encodable(value).replace("\0", "") for name, value in {**explanation.provenance, **text}.items()}
 
 
 def _peak(explanation: Explanation, index: int) -> list[float | None] | None:

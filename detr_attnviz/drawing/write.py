@@ -11,6 +11,7 @@ from PIL import Image, features
 from detr_attnviz.drawing.png import png_bytes as png_bytes  # callers find all writing here
 from detr_attnviz.errors import ChoiceError, OutputError
 from detr_attnviz.files import write_atomically
+from detr_attnviz.plain import encodable
 
 _IMAGE_DESCRIPTION = 0x010E  # of Exif
 _SUFFIXES = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".pdf": "PDF"}
@@ -70,6 +71,4 @@ def _exif(words: str) -> bytes:
 
 
 def _lines(text: Mapping[str, str]) -> str:
-    return (
-        "\n".join(f"{key}: {value}" for key, value in text.items()).encode("utf-8", "backslashreplace").decode("utf-8")
-    )
+    return encodable("\n".join(f"{key}: {value}" for key, value in text.items()))
