@@ -77,10 +77,11 @@ def locked(path: Path, *, wait: bool) -> Iterator[bool]:
         os.close(file)
 
 
-def no_file_at(path: str | os.PathLike[str]) -> str | None:
+def no_file_at(path: str | os.PathLike[str], *, may_be_pipe: bool = False) -> str | None:
     """Why there is no regular file to read at ``path``, None if there is one.
 
     What is no file is never opened: a pipe would keep its reader waiting, and a device might have no end.
+    ``may_be_pipe`` is for a reader that does not wait.
     """
     try:
         mode = os.stat(path).st_mode
@@ -91,7 +92,7 @@ def no_file_at(path: str | os.PathLike[str]) -> str | None:
     if stat.S_ISDIR(mode):
         return "is a folder"
     if stat.S_ISFIFO(mode):
-        return "is a pipe, not a file"
+        return None if may_be_pipe else "is a pipe, not a file"
     return None if stat.S_ISREG(mode) else "is a device or socket, not a file"
 
 

@@ -9,12 +9,15 @@ from typing import Any
 from detr_attnviz.checkpoints.documents import read_small
 from detr_attnviz.checkpoints.saved import quoted
 from detr_attnviz.errors import ChoiceError
+from detr_attnviz.files import no_file_at
+from detr_attnviz.plain import one_line
 
 _MOST_BYTES = 1 << 25
 """Of a file; COCO's val2017 has 20 million, most of which are no names."""
 
 _MOST_ID = 100_000
 _MOST_LETTERS = 1000
+_GIVE = "give a text file with one name a line"
 
 
 def read_class_names(source: "str | Path | Sequence[str] | Mapping[int, str]") -> tuple[str, ...]:
@@ -55,15 +58,18 @@ def showable(names: Sequence[str], source: str) -> tuple[str, ...]:
 
 
 def _text_of(path: Path) -> str:
+    if what := no_file_at(path, may_be_pipe=True):  # --classes <(…) gives a pipe
+        raise ChoiceError(f"{one_line(str(path))}: class names cannot be read: it {what}; {_GIVE}")
     try:
-        return read_small(path, _MOST_BYTES).decode("utf-8-sig")
+        found = read_small(path, _MOST_BYTES)
+        if not found and no_file_at(path):
+            raise ChoiceError(f"{path}: class names cannot be read: it is a pipe from which nothing came; {_GIVE}")
+        return found.decode("utf-8-sig")
     except OSError as error:
         hint = "; a COCO file's categories alone are enough" if os.path.isfile(path) else ""
         raise ChoiceError(f"{path}: class names cannot be read: {error.strerror or error}{hint}") from None
     except UnicodeDecodeError:
         raise ChoiceError(f"{path}: class names cannot be read: it is not UTF-8 text") from None
-    except ValueError:
-        raise ChoiceError(f"{str(path)!r}: class names cannot be read: no file has such a name") from None
 
 
 def _from_json(text: str, path: Path) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -119,7 +120,7 @@ def test_a_file_that_is_too_large(tmp_path: Path) -> None:
 def test_what_is_no_file(tmp_path: Path) -> None:
     (tmp_path / "loop").symlink_to("loop")
     for path in (tmp_path, tmp_path / "none", tmp_path / "loop", "x" * 5000, "a\0b", ""):
-        with pytest.raises(ChoiceError, match="class names cannot be read: ") as caught:
+        with pytest.raises(ChoiceError, match=r"class names cannot be read: it (is|does|cannot) .*; give a") as caught:
             read_class_names(path)
         assert str(caught.value).isprintable()
 
@@ -127,8 +128,35 @@ def test_what_is_no_file(tmp_path: Path) -> None:
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names here")
 def test_a_pipe_that_nobody_writes_to(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "names.txt")
-    with pytest.raises(ChoiceError, match="holds no class names"):
+    with pytest.raises(
+        ChoiceError, match="it is a pipe from which nothing came; give a text file with one name a line"
+    ):
         read_class_names(tmp_path / "names.txt")
+
+
+@pytest.mark.skipif(not os.path.isdir("/dev/fd"), reason="pipes have no names here")
+@pytest.mark.parametrize("content", [b"cat\ndog\n", b'["cat", "dog"]', b"cat\ndog".ljust(60_000)])
+def test_a_pipe_that_is_written_to(content: bytes) -> None:
+    reading, writing = os.pipe()
+    os.write(writing, content)
+    os.close(writing)
+    try:
+        assert read_class_names(f"/dev/fd/{reading}") == ("cat", "dog")
+    finally:
+        os.close(reading)
+
+
+@pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="no sockets with names here")
+def test_sockets_and_devices_are_not_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("zero").symlink_to("/dev/zero")
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind("socket")
+        for name in ("zero", "socket"):
+            with pytest.raises(
+                ChoiceError, match=f"^{name}: .* it is a device or socket, not a file; give a text file"
+            ):
+                read_class_names(name)
 
 
 @pytest.mark.parametrize("found", ["x", LONG_NUMBER, None, 1.5, 10**12, -1, float("inf"), True])

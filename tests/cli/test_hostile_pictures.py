@@ -14,8 +14,9 @@ from PIL import Image
 
 from tests import gallery
 from tests.cli.conftest import Attnviz
+from tests.cli.proof import is_proof_on
 from tests.rights import without_root
-from tests.tiny import write_picture
+from tests.tiny import NAMES, write_picture
 
 SMALL = ("--shortest-px", 64, "--longest-px", 96, "--nheads", 4, "--no-dilation")
 TAKERS: dict[str, tuple[object, ...]] = {
@@ -75,8 +76,10 @@ def test_batch_reports_what_it_cannot_read_and_does_the_rest(attnviz: Attnviz, t
     Path("list.txt").write_text("".join(f"photos/{name}\n" for name in sorted(good | bad)))
     options = ("-c", tiny_checkpoint, *SMALL, "--query", 1, "-o", "maps", "--json")
     done = in_a_process("batch", "@list.txt", *options, PYTHONWARNINGS="always")
-    assert done.stderr == ""
     report = json.loads(done.stdout)
+    assert report["proof"]["picture"] in good
+    assert done.stderr.count("\n") == 1
+    assert is_proof_on(done.stderr.removesuffix("\n"), report["proof"]["picture"])
     assert done.returncode == 1
     assert {one["picture"] for one in report["failures"]} == bad
     assert all("\n" not in one["error"] and "; " in one["error"] for one in report["failures"])
@@ -207,7 +210,8 @@ def test_what_may_not_be_read_is_reported_and_the_rest_done(
     finally:
         Path("photos/hidden").chmod(0o700)
     report = json.loads(done.stdout)
-    assert (done.returncode, done.stderr, report["written"]) == (1, "", 2)
+    assert (done.returncode, done.stderr.count("\n"), report["written"]) == (1, 1, 2)
+    assert is_proof_on(done.stderr.removesuffix("\n"), "a.png")
     errors = {one["picture"]: one["error"] for one in report["failures"]}
     assert errors["secret.png"].startswith("cannot be read: permission denied; see to it")
     assert errors["hidden"] == "the folder cannot be read: permission denied"
@@ -226,6 +230,7 @@ def test_lists_and_class_files_that_are_no_files(
         if what == "socket":
             server.bind("odd")
         kind = "is a pipe, not a file" if what == "pipe" else "is a device or socket, not a file"
+        why = "is a pipe from which nothing came" if what == "pipe" else kind  # --classes <(…) is a pipe, too
         done = attnviz("render", "@odd", "-c", tiny_checkpoint)
         assert (done.code, done.err.count("\n")) == (1, 1)
         assert f"@odd: the list cannot be read: it {kind}; give a text file with one picture a line" in done.err
@@ -234,7 +239,20 @@ def test_lists_and_class_files_that_are_no_files(
             1,
             True,
         )
-        assert f"it {kind}; give a text file with one name a line" in done.err
+        assert f"it {why}; give a text file with one name a line" in done.err
+
+
+@pytest.mark.skipif(not os.path.isdir("/dev/fd"), reason="pipes have no names here")
+def test_class_names_from_another_command(attnviz: Attnviz, tiny_checkpoint: Path, picture: Path) -> None:
+    reading, writing = os.pipe()
+    os.write(writing, "\n".join(f"kind {number}" for number in range(len(NAMES))).encode())
+    os.close(writing)
+    options = ("-c", tiny_checkpoint, *SMALL, "--query", 1, "-o", "out.png", "--json")
+    done = attnviz("render", picture, *options, "--classes", f"/dev/fd/{reading}")
+    os.close(reading)
+    assert done.code == 0, done.err
+    (one,) = done.data["pictures"][0]["maps"]
+    assert one["name"] == f"kind {one['label']}"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other file systems may not make files with holes")
