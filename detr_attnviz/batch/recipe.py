@@ -1,6 +1,7 @@
 """How a detector that was opened from a file or folder is opened once more: on another machine or device."""
 
 import os
+import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import torch
 
 from detr_attnviz.decoders import limit_pixels, most_pixels, silence_decoders
 from detr_attnviz.detector import Detector, load
-from detr_attnviz.errors import AttnVizError, CheckpointError, ChoiceError
+from detr_attnviz.errors import AttnVizError, BrokenWeightsWarning, CheckpointError, ChoiceError
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,9 @@ def reopened(path: str, origin: Any, class_names: tuple[str, ...], device: str, 
 
     Raises: CheckpointError when the file is, or works, otherwise than it did; whatever ``load`` raises.
     """
-    detector = load(Path(path), device=device, weights=origin.weights, precision=precision, **origin.told)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", BrokenWeightsWarning)  # the first reading said so
+        detector = load(Path(path), device=device, weights=origin.weights, precision=precision, **origin.told)
     if detector.checkpoint_sha256 != origin.sha256:
         raise CheckpointError(f"{path} is another file than it was here")
     if _assumed(detector.family.origin) != _assumed(origin):

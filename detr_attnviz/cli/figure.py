@@ -7,6 +7,7 @@ import typer
 from detr_attnviz.cli import figure_options as fig
 from detr_attnviz.cli import options as opt
 from detr_attnviz.cli.grouped import grouped
+from detr_attnviz.cli.messages import said_as_notes
 from detr_attnviz.cli.parsing import parse_layer, parse_names, parse_point
 from detr_attnviz.methods.catalogue import LAST, MEAN, RAW, checked_facts
 
@@ -248,6 +249,6 @@ def weights(
     with swift_imports():
         from detr_attnviz.figures.weights import weights_figure_of
 
-    fig.finish(
-        weights_figure_of(ckpt, options=options, module=module, layer=layer, nheads=nheads), target, file.as_json
-    )
+    with said_as_notes():
+        drawn = weights_figure_of(ckpt, options=options, module=module, layer=layer, nheads=nheads)
+    fig.finish(drawn, target, file.as_json)

@@ -9,7 +9,7 @@ from torch import nn
 
 from detr_attnviz.batch.spare import Spare, on_cpu
 from detr_attnviz.detector import Detector, load
-from detr_attnviz.errors import CaptureError, CheckpointError
+from detr_attnviz.errors import BrokenWeightsWarning, CaptureError, CheckpointError
 from detr_attnviz.models.fuse import Precision
 from tests.scarce import Scarce
 from tests.tiny import drawn_picture, tiny_detector, tiny_model
@@ -33,6 +33,15 @@ def test_a_checkpoint_is_opened_once_more(checkpoint: Path, precision: Precision
     assert found.provenance == opened.provenance
     assert found.class_names == opened.class_names
     assert_same(found, opened)
+
+
+def test_what_was_said_of_its_weights_is_not_said_again(checkpoint: Path) -> None:
+    state = tiny_model().state_dict()
+    state["class_embed.bias"].fill_(torch.nan)
+    torch.save({"model": state}, checkpoint)
+    with pytest.warns(BrokenWeightsWarning, match="tiny.pth: 1 tensor holds NaN"):
+        opened = load(checkpoint, device="cpu", nheads=4)
+    assert on_cpu(opened).provenance == opened.provenance  # a warning would be an error here
 
 
 def test_a_lower_precision_is_a_gpus_own(checkpoint: Path) -> None:

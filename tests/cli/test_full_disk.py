@@ -7,7 +7,20 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from tests.cli.forked import SMALL, Ended, attnviz, attnviz_here, limited, make_scene, mount, scenario, tmpfs, tree
+from tests.cli.forked import (
+    PICTURES,
+    SMALL,
+    Ended,
+    attnviz,
+    attnviz_here,
+    limited,
+    make_scene,
+    mount,
+    scenario,
+    tmpfs,
+    tree,
+)
+from tests.cli.proof import is_proof_on
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="forks processes, as POSIX systems can")
 
@@ -54,6 +67,7 @@ class Story:
         shutil.rmtree(self.out)
         self.faults: list[str] = []
         self.said: list[str] = []
+        self.proofs: list[str] = []
 
     def begin(self) -> None:
         """An older file of one of the names, in a folder that is there already."""
@@ -64,6 +78,9 @@ class Story:
     def fail(self, ended: Ended) -> None:
         """Notes what the command did wrong."""
         told = ended.lines
+        if proven := [name for name in PICTURES if told and is_proof_on(told[0], name)]:
+            self.proofs += proven  # said with the first picture that a run gets done, before what went wrong
+            told = told[1:]
         self.said += told
         if ended.code != 1 or len(told) != 1 or not told[0].startswith("attnviz: cannot "):
             self.faults.append(f"code {ended.code}: {ended.err[-500:]}")
@@ -79,7 +96,8 @@ class Story:
         """All that was wrong, also with the run that had room at last."""
         left = tree(self.out)
         differ = [name for name in left.keys() | self.straight.keys() if left.get(name) != self.straight.get(name)]
-        return {"faults": self.faults, "said": self.said, "code": ended.code, "differ": differ}
+        told = {"faults": self.faults, "said": self.said, "proofs": self.proofs}
+        return {**told, "code": ended.code, "differ": differ}
 
 
 def without_room(folder: Path) -> dict[str, Any]:
@@ -110,6 +128,7 @@ def test_no_room_for_a_file_is_told_and_the_same_command_completes_it(tmp_path: 
     assert found.keys() == COMMANDS.keys()
     for name, story in found.items():
         assert story["faults"] == [], name
+        assert story["proofs"][:1] == (["a.png"] if name == "batch" else []), name
         large, *full = story["said"]
         assert "file too large" in large.lower(), name
         assert full, name

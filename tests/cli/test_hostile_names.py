@@ -11,6 +11,7 @@ from PIL import Image
 
 from tests import gallery
 from tests.cli.conftest import Attnviz
+from tests.cli.proof import is_proof_on
 from tests.cli.test_hostile_pictures import SMALL, TAKERS, in_python
 from tests.gallery import colours, encoded
 
@@ -33,7 +34,10 @@ def test_batch_keeps_names_apart_and_safe(attnviz: Attnviz, tiny_checkpoint: Pat
     names = fill(Path("photos"))
     options = ("-c", tiny_checkpoint, *SMALL, "--query", 1, "-o", "maps", "--json")
     done = attnviz("batch", "photos", *options)
-    assert (done.code, done.data["written"], done.err) == (0, len(names), "")
+    assert (done.code, done.data["written"]) == (0, len(names))
+    assert done.err.count("\n") == 1
+    assert not CONTROL.search(done.err)
+    assert is_proof_on(done.err.removesuffix("\n"), done.data["proof"]["picture"])
     rows = [json.loads(line) for line in Path("maps/manifest.jsonl").read_text("ascii").splitlines()]
     assert len({row["picture"] for row in rows}) == len(names)
     for row in rows:

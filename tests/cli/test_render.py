@@ -260,7 +260,11 @@ def test_scores_that_are_not_numbers(attnviz: Attnviz, picture: Path) -> None:
     assert "nan" not in done.out
     done = attnviz("render", picture, "-c", "nan.pth", *SMALL, "--query", 2, "-o", "x.png", "--json")
     assert done.data["pictures"][0]["maps"][0]["score"] is None
-    done = attnviz("batch", "pictures", "-c", "nan.pth", *SMALL, "--query", 2, "-o", "out", "--json")
+    batch = ("batch", "pictures", "-c", "nan.pth", *SMALL, "--query", 2, "-o", "out", "--json")
+    done = attnviz(*batch)
+    assert (done.code, done.out) == (1, "")  # nothing is proven by a model whose scores are no numbers
+    assert "the model's logits hold NaN or infinity" in done.err.splitlines()[-1]
+    done = attnviz(*batch, "--no-verify")
     assert (done.code, done.data["written"]) == (0, 1)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.cli.forked import SMALL, Ended, attnviz, attnviz_here, make_scene, scenario, tree
+from tests.cli.proof import is_proof_on
 from tests.tiny import write_picture
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="forks processes, as POSIX systems can")
@@ -128,9 +129,10 @@ def test_stopped_in_the_middle_of_a_batch_then_gone_on_with(stories: Any) -> Non
     for one in stories[0]:
         ended = Ended(*one["stopped"])
         assert ended.code == 128 + signal.Signals[one["signal"]]
-        assert len(ended.lines) == 1
-        assert ended.lines[0].startswith("attnviz: stopped after ")
-        assert "the same command goes on from there" in ended.lines[0]
+        assert len(ended.lines) == 2
+        assert is_proof_on(ended.lines[0], "0.png")
+        assert ended.lines[1].startswith("attnviz: stopped after ")
+        assert "the same command goes on from there" in ended.lines[1]
         assert one["drafts"] == []
         assert one["whole"]
         assert 8 <= one["files"] < 27

@@ -34,8 +34,9 @@ ALLOWED = {
     ("batch.ray_engine", "import_module"): "PyArrow by its own name, as it is optional",
     ("batch.ray_engine", "pickle"): "between processes of one run, of what they made themselves; never of a file",
     ("checkpoints.pickles", "pickle"): "the class of its errors; files are read by torch.load(weights_only=True)",
-    ("checkpoints.suspicion", "pickletools"): "reads a pickle's opcodes, and follows none",
+    ("checkpoints.machine", "pickletools"): "reads the steps of a pickle, of which nothing is made but plain values",
     ("cli.explore", "webbrowser"): "--open, with an address in which every letter that means something is escaped",
+    ("decoders", "ctypes"): "two functions of the TIFF library that Pillow has loaded, which keep it quiet",
     ("process", "ctypes"): "two functions of the C library that give memory back",
 }
 

@@ -65,7 +65,7 @@ def test_a_sheet_and_its_table_say_so(attnviz: Attnviz, poisoned: Poison, street
 def test_a_map_without_numbers_is_hatched_in_every_style(
     attnviz: Attnviz, poisoned: Poison, street: Path, style: str
 ) -> None:
-    found = attnviz("batch", street, "-c", poisoned("one head"), *SHOWN, "--style", style, "-o", "maps")
+    found = attnviz("batch", street, "-c", poisoned("one head"), *SHOWN, "--style", style, "--no-verify", "-o", "maps")
     assert "in 1 picture maps hold NaN or infinite values" in found.out
     lines = [json.loads(line) for line in Path("maps/manifest.jsonl").read_text().splitlines()]
     assert [line["not_finite"] for line in lines] == ["6 of 6 cells are NaN"] * 2
@@ -75,6 +75,18 @@ def test_a_map_without_numbers_is_hatched_in_every_style(
         pixels = np.asarray(drawn.convert("RGB")).reshape(-1, 3)
     hatched = np.isin(pixels @ [1 << 16, 1 << 8, 1], [r << 16 | g << 8 | b for r, g, b in GREYS])
     assert hatched.mean() > 0.25
+
+
+@pytest.mark.parametrize("place", [*PLACES])
+def test_a_batch_without_proof_writes_nothing(attnviz: Attnviz, poisoned: Poison, street: Path, place: str) -> None:
+    found = attnviz("batch", street, "-c", poisoned(place), *SHOWN, "--no-dilation", "-o", "maps")
+    assert (found.code, found.out) == (1, "")
+    weights, fault = found.err.splitlines()
+    assert weights.startswith("attnviz: 1 tensor holds NaN or infinity (")
+    assert fault.startswith("attnviz: nan.pth: ")
+    assert "NaN" in fault
+    assert "on street.png; no map was written: attnviz verify shows every site" in fault
+    assert not Path("maps").exists() or not list(Path("maps").rglob("*.*"))
 
 
 @pytest.mark.parametrize("method", ["value-norm", "rollout", "relevance", "attn-gradcam", "gradcam", "decompose"])
@@ -109,6 +121,11 @@ def test_figures_of_weights_say_what_green_is(attnviz: Attnviz, poisoned: Poison
     checkpoint = poisoned("one layer")
     assert attnviz("inspect-weights", checkpoint, "--plot", "plot.svg").code == 0
     assert "green: NaN or infinite" in Path("plot.svg").read_text()
+    found = attnviz("figure", "weights", checkpoint, "--nheads", 4, "-o", "weights.svg")
+    assert found.code == 0
+    assert found.err.count("\n") == 1  # and no warning, which is for Python users
+    assert found.err.startswith(f"attnviz: 1 tensor holds NaN or infinity ({CROSS}: ")
+    assert "What is not finite is green" in Path("weights.txt").read_text()
 
 
 @pytest.mark.parametrize("place", [*PLACES])

@@ -10,7 +10,7 @@ import detr_attnviz as av
 from detr_attnviz.checkpoints.inspection import inspect
 from detr_attnviz.drawing.figure import scales
 from detr_attnviz.drawing.prints.paper import PrintOptions
-from detr_attnviz.errors import CheckpointError, ChoiceError
+from detr_attnviz.errors import BrokenWeightsWarning, CheckpointError, ChoiceError
 from detr_attnviz.figures.weights import weights_figure_of
 from tests.checkpoints.states import transformer_state
 from tests.drawing.prints.sheets import words_of
@@ -69,7 +69,10 @@ def test_weights_that_are_not_finite_are_told(training_checkpoint: Path) -> None
     state = transformer_state()
     state["transformer.decoder.layers.0.multihead_attn.in_proj_weight"][0, 0] = torch.nan
     torch.save({"model": state, "args": argparse.Namespace(nheads=4)}, training_checkpoint)
-    assert "What is not finite is green" in weights_figure_of(training_checkpoint, options=OPTIONS).caption
+    with pytest.warns(BrokenWeightsWarning, match=r"checkpoint\.pth: 1 tensor holds NaN"):
+        made = weights_figure_of(training_checkpoint, options=OPTIONS)
+    assert "What is not finite is green" in made.caption
+    assert any("1 tensor holds NaN" in note for note in made.notes)
 
 
 def test_heads_that_nobody_knows(tmp_path: Path) -> None:
