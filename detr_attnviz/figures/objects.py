@@ -79,7 +79,7 @@ def _empty(found: Explanation) -> tuple[str, ...]:
     """Notes on maps that show nothing, or not all that there is."""
     holes = [index for index in range(len(found)) if found.holes(index)]
     empty = [index for index, values in enumerate(found.maps) if not peak(values) and index not in holes]
-    notes = {"nothing is above zero in": empty, "NaN or infinite values, drawn as if they were 0, are in": holes}
+    notes = {"nothing is above zero in": empty, "NaN or infinite values, which are hatched, are in": holes}
     return tuple(f"{words} {_maps(indices)}" for words, indices in notes.items() if indices)
 
 
@@ -90,12 +90,13 @@ def _maps(indices: Sequence[int]) -> str:
 def _caption(trace: Trace, found: Explanation, choice: Choice) -> str:
     peaks = [f"{index + 1} {name_of(one)} {peak_of(found, index)}" for index, one in enumerate(found.detections)]
     each = "its map's largest value" if len(found) == 1 else "each map's own largest value"
+    hatched = "hatched" if len(found) == 1 else "hatched, whatever the other maps hold there"
     mixed = "Where maps overlap, their colours are mixed by strength. " if len(found) > 1 else ""
     return caption(
         f"{'One object' if len(found) == 1 else f'{len(found)} objects'}{choice.in_brackets} in {subject(trace)}, "
         f"{'' if len(found) == 1 else 'each '}with the map of its query",
         what_is_drawn(found, heads_of(trace, found)),
         f"{_MARKED[len(found) == 1]}. Opacity goes from 0 at zero to its most at {each}: {', '.join(peaks)}",
-        holes_in(found, drawn="drawn as if they were 0"),
+        holes_in(found, drawn=hatched),
         f"{mixed}The picture is shown lighter and nearly without its own colours",
     )

@@ -107,6 +107,26 @@ def test_maps_without_anything_in_them_are_told(monkeypatch: pytest.MonkeyPatch)
     assert "peak 1.5e-6\N{NO-BREAK SPACE}%" in words
 
 
+@pytest.mark.parametrize(
+    ("count", "whose", "where"),
+    [(1, "the map of 1", "hatched. "), (3, "the maps of 1 and 3", "hatched, whatever the other maps hold there. ")],
+)
+def test_maps_that_hold_no_number_are_hatched_and_said_to_be(
+    monkeypatch: pytest.MonkeyPatch, count: int, whose: str, where: str
+) -> None:
+    def found(*args: object, **choice: object) -> Explanation:
+        shown = cross(count)
+        maps = shown.maps.copy()
+        maps[0, 0, 0], maps[-1] = float("inf"), float("nan")
+        return dataclasses.replace(shown, maps=maps)
+
+    monkeypatch.setattr("detr_attnviz.figures.objects.explain", found)
+    made = objects_figure(trace_of(), options=LOW, queries=list(range(count)))
+    assert made.notes == (f"NaN or infinite values, which are hatched, are in {whose}",)
+    assert f"Cells that hold no number (NaN or infinite) are {where}" in made.caption
+    assert "not a number anywhere" in [one.text for one in words_of(made.figure)]
+
+
 def test_peaks_stay_out_of_the_legend_where_all_are_alike() -> None:
     made = objects_figure(trace_of(), options=LOW, queries=[1, 2, 3])
     assert not [one.text for one in words_of(made.figure) if one.text.startswith("peak")]

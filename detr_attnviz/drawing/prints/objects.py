@@ -50,6 +50,7 @@ class _Layout:
 def draw_objects(explanation: Explanation, options: PrintOptions, notes: Sequence[str] = ()) -> Figure:
     """The sheet. Colours of places that several objects look at are mixed by how strongly each does.
 
+    Cells that hold no number in any object's map are hatched above all colours.
     ``notes`` has a quiet line for each object in the legend, if there is anything to be said.
     """
     numbered = marks(len(explanation), options.cmap)
@@ -59,7 +60,8 @@ def draw_objects(explanation: Explanation, options: PrintOptions, notes: Sequenc
     under = ground(explanation.image, pixels(plan.picture, options))
     colors = [mark.color for mark in numbered]
     strengths = (strength(explanation, index, under.size, options) for index in range(len(explanation)))
-    put_picture(axes, blended(under, strengths, colors), plan.picture)
+    drawn = blended(under, strengths, colors)
+    put_picture(axes, overlay.hatch_missing(drawn, _known(explanation), explanation.grid), plan.picture)
     _put_boxes(axes, explanation, numbered, plan.picture, options)
     plan.legend.put(axes, *plan.legend_at)
     return figure
@@ -94,6 +96,12 @@ def blended(
     mixed /= np.maximum(total, 1e-6)
     shown = clear * np.asarray(under, dtype=np.float32) + (1 - clear) * mixed
     return Image.fromarray(np.rint(shown).astype(np.uint8))
+
+
+def _known(explanation: Explanation) -> Float32[np.ndarray, "rows cols"]:
+    """NaN at the cells that hold no number in any of the maps, else 0."""
+    holes = [overlay.missing(values) for values in explanation.maps]
+    return np.where(np.logical_or.reduce(holes), np.nan, 0).astype(np.float32)
 
 
 def _layout(explanation: Explanation, numbered: Sequence[Mark], notes: Sequence[str], options: PrintOptions) -> _Layout:

@@ -7,13 +7,15 @@ from typing import Any
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 from PIL import Image
 
+from detr_attnviz.drawing import overlay
 from detr_attnviz.drawing.prints.objects import blended, draw_objects, strength
 from detr_attnviz.drawing.prints.palette import COLORS
 from detr_attnviz.drawing.prints.paper import PAGE_MM, TALLEST_MM, PrintOptions, print_bytes, size_mm
 from tests.drawing.prints.sheets import cut_off, overlapping, words_of
-from tests.drawing.scenes import AWKWARD_NAMES, cross, photo, sampled
+from tests.drawing.scenes import AWKWARD_NAMES, cross, photo, sampled, weights
 
 LOW = PrintOptions(dpi=72)
 
@@ -56,6 +58,33 @@ def test_map_of_zeros_and_map_of_nan_have_no_strength() -> None:
     maps[1] = np.nan
     shown = cross(2, maps=maps)
     assert [strength(shown, index, (8, 6), LOW).max() for index in (0, 1)] == [0, 0]
+
+
+def picture_in(figure: Figure) -> NDArray[np.uint8]:
+    return np.asarray(figure.axes[0].images[0].get_array()).astype(np.uint8)
+
+
+def test_cells_without_a_number_in_any_map_are_hatched_and_only_they() -> None:
+    maps = weights(3, 3, 4)
+    known = cross(3, maps=maps.copy())
+    maps[0, 0, 0], maps[2, 2, 3] = np.nan, np.inf
+    without = [np.where(np.isfinite(values), values, 0) for values in maps]
+    holes = np.zeros((3, 4), dtype=np.float32)
+    holes[0, 0] = holes[2, 3] = np.nan
+    beneath = picture_in(draw_objects(dataclasses.replace(known, maps=np.stack(without)), LOW))
+    drawn = picture_in(draw_objects(dataclasses.replace(known, maps=maps), LOW))
+    expected = overlay.hatch_missing(Image.fromarray(beneath), holes, known.grid)
+    assert drawn.tobytes() == np.asarray(expected).tobytes()
+    changed = (drawn != beneath).any(axis=-1)
+    assert changed.mean() == pytest.approx(2 / 12, abs=0.02)
+    assert {tuple(color) for color in drawn[changed].tolist()} == {(150, 150, 150), (205, 205, 205)}
+
+
+def test_map_of_nan_is_nothing_but_hatching() -> None:
+    maps = weights(2, 3, 4)
+    maps[1] = np.nan
+    drawn = picture_in(draw_objects(cross(2, maps=maps), LOW))
+    assert {tuple(color) for color in drawn.reshape(-1, 3).tolist()} == {(150, 150, 150), (205, 205, 205)}
 
 
 @pytest.mark.parametrize("width", ["column", "page", 40])
