@@ -17,6 +17,13 @@ POLL_S = 0.1
 _BUSY = frozenset({errno.EACCES, errno.EAGAIN, errno.EWOULDBLOCK, errno.EDEADLK})
 _NO_LOCKS_HERE = frozenset({errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL})
 _LOCK_FLAGS = os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
+_ADVICE = {
+    errno.ENOSPC: "make room, and run the same command again",
+    errno.EFBIG: "raise the limit on the size of files (ulimit -f), and run the same command again",
+    errno.EROFS: "give a place that can be written",
+    errno.EACCES: "give a place that can be written",
+    errno.ENAMETOOLONG: "give a shorter name",
+}
 
 
 class BusyError(OutputError):
@@ -127,6 +134,12 @@ def reason_of(error: OSError) -> str:
     return (error.strerror or str(error)).lower()
 
 
+def fault_of(error: OSError) -> str:
+    """The reason why a result could not be written, and what to do about it where that is known."""
+    advice = _ADVICE.get(error.errno or 0)
+    return f"{reason_of(error)}; {advice}" if advice else reason_of(error)
+
+
 def _is_same(found: os.stat_result, other: str | os.PathLike[str]) -> bool:
     try:
         return os.path.samestat(found, os.stat(other))
@@ -154,7 +167,7 @@ def _reason_at(error: OSError, goal: Path) -> str:
         return f"the folder {goal.parent} does not exist; make it first"
     if os.path.isdir(goal):
         return "a folder has this name; give a file's name"
-    return reason_of(error)
+    return fault_of(error)
 
 
 def _acquire(path: Path, wait: bool) -> tuple[int, bool]:

@@ -136,8 +136,10 @@ def _allowing(megapixels: float) -> str:
 
 
 def _check_bytes(path: Path) -> None:
-    """Raises: ImageError for a file that is larger than any picture within the limit."""
+    """Raises: ImageError for a file that is empty, or larger than any picture within the limit."""
     size, most, pixels = path.stat().st_size, most_bytes(), most_pixels()
+    if not size:
+        raise ImageError("the file is empty; fetch it again")
     if most is not None and pixels is not None and size > most:
         raise ImageError(
             f"too large, with {size / 1e9:.4g} GB, for a picture within the limit of {pixels / 1e6:.4g} megapixels; "

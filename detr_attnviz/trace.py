@@ -58,12 +58,13 @@ class Trace:
     @cached_property
     def notes(self) -> tuple[str, ...]:
         """What a reader of the maps should know: numbers of the output that are not finite."""
-        broken = sum(int((~values.isfinite()).any(-1).sum()) for values in (self.logits, self.boxes))
+        is_broken = ~(self.logits.isfinite().all(-1) & self.boxes.isfinite().all(-1))
+        broken = int(is_broken.sum())
         if not broken:
             return ()
         return (
-            f"{broken} rows of scores and boxes are not finite: the checkpoint may hold NaN or Inf "
-            "(attnviz inspect-weights counts them)",
+            f"{broken} of {len(is_broken)} queries have scores or boxes that are no numbers: the checkpoint may hold "
+            "NaN or Inf (attnviz inspect-weights counts them)",
         )
 
     @cached_property

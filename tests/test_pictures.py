@@ -144,7 +144,7 @@ def test_bad_files_say_what_is_wrong(tmp_path: Path) -> None:
     for name, words in {
         "cut.png": "damaged or cut off: .*; fetch it again",
         "text.jpg": "not a picture that can be read; give a JPEG",
-        "empty.png": "not a picture",
+        "empty.png": "the file is empty; fetch it again",
         "folder.jpg": "is a folder.*; give the path of a JPEG",
         "missing.png": "does not exist; give the path of a JPEG",
         "text.jpg/x.png": "does not exist; give",

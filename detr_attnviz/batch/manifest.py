@@ -18,7 +18,7 @@ from types import TracebackType
 
 from detr_attnviz.batch.rows import Row, json_line
 from detr_attnviz.errors import OutputError
-from detr_attnviz.files import check_is_plain, reason_of
+from detr_attnviz.files import check_is_plain, fault_of, reason_of
 
 _LONGEST_BYTES = 1 << 26
 _START = b'{"picture": "'
@@ -140,7 +140,7 @@ class Manifest:
         except OSError as error:
             with suppress(OSError):
                 draft.unlink(missing_ok=True)
-            raise OutputError(f"cannot write {self.path}: {reason_of(error)}") from error
+            raise OutputError(f"cannot write {self.path}: {fault_of(error)}") from error
 
     def _check_is_the_same(self, writer: FileIO) -> None:
         """Raises: OutputError when what was read has given its name to another file since."""
@@ -221,7 +221,7 @@ class Manifest:
             while written < len(lines):
                 written += self._writer.write(lines[written:])
         except OSError as error:
-            raise OutputError(f"cannot write {self.path}: {reason_of(error)}") from error
+            raise OutputError(f"cannot write {self.path}: {fault_of(error)}") from error
         offset, self._whole = self._whole, self._whole + len(lines)
         return offset
 

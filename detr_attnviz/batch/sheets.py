@@ -23,7 +23,7 @@ from detr_attnviz.drawing.render import render
 from detr_attnviz.drawing.write import save_picture, suffixes
 from detr_attnviz.errors import ChoiceError, OutputError
 from detr_attnviz.explanation import Explanation
-from detr_attnviz.files import is_one_of, reason_of
+from detr_attnviz.files import fault_of, is_one_of
 from detr_attnviz.methods.request import Request
 from detr_attnviz.pictures import text_inside
 from detr_attnviz.plain import encodable
@@ -171,7 +171,7 @@ class _Target:
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise OutputError(f"cannot make the folder {folder}: {reason_of(error)}") from error
+            raise OutputError(f"cannot make the folder {folder}: {fault_of(error)}") from error
         if self.file is None:
             return _free_name(folder, picture, explanation, style, mark)
         if is_one_of(self.file, [picture.path]):

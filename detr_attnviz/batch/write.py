@@ -17,7 +17,7 @@ from types import TracebackType
 
 from detr_attnviz.batch import names
 from detr_attnviz.errors import OutputError
-from detr_attnviz.files import BusyError, locked, reason_of
+from detr_attnviz.files import BusyError, fault_of, locked, reason_of
 
 WORK = ".attnviz"
 
@@ -93,7 +93,7 @@ class OutputFolder:
         except OSError as error:
             with contextlib.suppress(OSError):  # the next run sweeps it away
                 draft.unlink(missing_ok=True)
-            raise OutputError(f"cannot write {self.root / name}: {reason_of(error)}") from error
+            raise OutputError(f"cannot write {self.root / name}: {fault_of(error)}") from error
         return draft
 
     def place(self, draft: Path, name: str) -> None:
@@ -107,7 +107,7 @@ class OutputFolder:
             goal.parent.mkdir(parents=True, exist_ok=True)
             os.replace(draft, goal)
         except OSError as error:
-            raise OutputError(f"cannot write {goal}: {reason_of(error)}") from error
+            raise OutputError(f"cannot write {goal}: {fault_of(error)}") from error
 
     def draft(self) -> Path:
         """A name for a file that is not whole yet; what is left there is swept away at the end, or by the next run."""
@@ -231,7 +231,7 @@ def hold(stack: contextlib.ExitStack, lock: Path, *, wait: bool = False) -> bool
         except BusyError:
             raise OutputError(_busy(out)) from None
         except OSError as error:
-            raise OutputError(f"cannot write into {out}: {reason_of(error)}") from error
+            raise OutputError(f"cannot write into {out}: {fault_of(error)}") from error
 
 
 def _lock_of(mark: str) -> str:
@@ -250,7 +250,7 @@ def _is_held(lock: Path) -> bool:
     except BusyError:
         return True
     except OSError as error:
-        raise OutputError(f"cannot write {lock}: {reason_of(error)}") from error
+        raise OutputError(f"cannot write {lock}: {fault_of(error)}") from error
 
 
 def _busy(out: Path) -> str:

@@ -47,7 +47,8 @@ def choose(content: object, weights: Weights, source: str) -> Choice:
         ChoiceError: averaged weights asked for, none there.
     """
     if not isinstance(content, Mapping):
-        raise CheckpointError(f"{source}: holds a {type(content).__name__}; expected a dictionary of tensors")
+        kind = type(content).__name__
+        raise CheckpointError(f"{source}: holds a {kind}; expected a dictionary of tensors: save model.state_dict()")
     plain, averaged = _find(content, MODEL_NAMES), _find(content, EMA_NAMES)
     if plain is None and _is_state_dict(content):
         plain = _Found("", content)
@@ -94,7 +95,7 @@ def _nothing(content: Mapping[Any, Any], plain: _Found | None, source: str) -> C
     if plain is not None:
         return ChoiceError(f"{source}: no averaged (EMA) weights to choose; it holds {_place(plain)} only")
     keys = ", ".join(printable(str(key)) for key in list(content)[:8]) or "nothing"
-    return CheckpointError(f"{source}: no tensors found; it holds {keys}")
+    return CheckpointError(f"{source}: no tensors found; it holds {keys}; expected those of model.state_dict()")
 
 
 def _place(found: _Found) -> str:

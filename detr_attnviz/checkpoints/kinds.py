@@ -43,6 +43,11 @@ def other_kind(head: bytes) -> str | None:
     return next((kind for signature, kind in TEXT_SIGNATURES if text.startswith(signature)), None)
 
 
+def with_advice(kind: str) -> str:
+    """What a file is, and what to do where that does not tell."""
+    return kind if ";" in kind else f"{kind}; give the path of a checkpoint"
+
+
 def file_size(path: Path) -> int:
     """The bytes of a file that can be read; pipes and devices, which may never end, are none.
 

@@ -20,7 +20,7 @@ import torch
 from detr_attnviz.checkpoints.archive import Archive, ArchiveError, MaskedError, open_archive
 from detr_attnviz.checkpoints.asked import SPECIAL_TENSORS, printable
 from detr_attnviz.checkpoints.claims import MisleadingError
-from detr_attnviz.checkpoints.kinds import AGAIN, other_kind
+from detr_attnviz.checkpoints.kinds import AGAIN, other_kind, with_advice
 from detr_attnviz.checkpoints.rehearsal import Rehearsal, rehearse
 from detr_attnviz.checkpoints.spelling import spelled
 from detr_attnviz.checkpoints.stream import asked_in_tar, is_tar, rehearse_stream
@@ -120,7 +120,7 @@ def _checked_stream(path: Path, head: bytes) -> bool:
         if not played[0].trouble:  # other texts may begin like a pickle of the first protocols
             _refuse(played[0].asked, path)
         kind = other_kind(head) or f"an unknown format (it begins with {head[:8]!r})"
-        raise CheckpointError(f"{path}: not a checkpoint but {kind}")
+        raise CheckpointError(f"{path}: not a checkpoint but {with_advice(kind)}")
     _check(played, path)
     if len(played) == 1:
         raise CheckpointError(f"{path}: not a checkpoint but a pickle that torch.save did not write; save it with that")

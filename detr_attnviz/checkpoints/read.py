@@ -16,7 +16,7 @@ from detr_attnviz.checkpoints.choice import Weights, choose, only_tensors
 from detr_attnviz.checkpoints.digest import sha256_of as sha256_of  # callers find all reading here
 from detr_attnviz.checkpoints.finite import note_on_broken
 from detr_attnviz.checkpoints.folder import configs_beside, configs_in, weight_files
-from detr_attnviz.checkpoints.kinds import AGAIN, file_size, other_kind, unreadable
+from detr_attnviz.checkpoints.kinds import AGAIN, file_size, other_kind, unreadable, with_advice
 from detr_attnviz.checkpoints.pickles import load_pickle
 from detr_attnviz.checkpoints.tensors import TensorFileError, load_tensors
 from detr_attnviz.errors import BrokenWeightsWarning, CheckpointError, ChoiceError
@@ -92,7 +92,7 @@ def is_safetensors(path: Path) -> bool:
             )
         return True
     if kind := other_kind(head):
-        raise CheckpointError(f"{path}: not a checkpoint but {kind}")
+        raise CheckpointError(f"{path}: not a checkpoint but {with_advice(kind)}")
     if path.suffix == ".safetensors":
         raise CheckpointError(f"{path}: not a safetensors file (it begins with {head[:8]!r}); {AGAIN}")
     return False

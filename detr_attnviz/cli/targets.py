@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from detr_attnviz.errors import ChoiceError, OutputError
-from detr_attnviz.files import is_one_of, reason_of
+from detr_attnviz.files import fault_of, is_one_of
 
 
 def result_file(output: Path | None, inputs: Sequence[str], ending: str, suffixes: Sequence[str]) -> Path:
@@ -26,7 +26,7 @@ def result_file(output: Path | None, inputs: Sequence[str], ending: str, suffixe
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OutputError(f"cannot make the folder {path.parent}: {reason_of(error)}") from error
+        raise OutputError(f"cannot make the folder {path.parent}: {fault_of(error)}") from error
     return path
 
 

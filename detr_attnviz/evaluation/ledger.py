@@ -12,7 +12,7 @@ from pathlib import Path
 
 from detr_attnviz.errors import OutputError
 from detr_attnviz.evaluation.results import PictureResult
-from detr_attnviz.files import BusyError, check_is_plain, locked, reason_of
+from detr_attnviz.files import BusyError, check_is_plain, fault_of, locked, reason_of
 
 _FORMAT = "attnviz evaluation 1"
 _START = b'{"format": "attnviz evaluation '
@@ -43,7 +43,7 @@ class Ledger:
             with self.path.open("ab") as file:
                 file.write(line.encode())
         except OSError as error:
-            raise OutputError(f"cannot write {self.path}: {reason_of(error)}") from error
+            raise OutputError(f"cannot write {self.path}: {fault_of(error)}") from error
 
     def read(self) -> None:
         """Takes in what earlier runs wrote, and cuts off a torn last line.
@@ -100,6 +100,6 @@ def opened(path: Path | None, settings_hash: str) -> Iterator[Ledger]:
             except BusyError:
                 raise OutputError(f"another run is writing {path}: wait for it, or give another output") from None
             except OSError as error:
-                raise OutputError(f"cannot write {path}: {reason_of(error)}") from error
+                raise OutputError(f"cannot write {path}: {fault_of(error)}") from error
             ledger.read()
         yield ledger
