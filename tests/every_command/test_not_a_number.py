@@ -145,7 +145,7 @@ def test_an_evaluation_measures_nothing(attnviz: Attnviz, poisoned: Poison, stre
     for place in ("one head", "the classes"):
         found = attnviz("evaluate", street, "-c", poisoned(place), *SHOWN, *tried)
         assert found.code == 1
-        assert "scores and boxes are not finite" in found.out
+        assert "have scores or boxes that are no numbers" in found.out
 
 
 def test_an_evaluation_ranks_no_cells_by_maps_that_are_no_numbers() -> None:
