@@ -9,11 +9,24 @@ import logging
 import warnings
 from contextlib import suppress
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 
 from PIL import Image
 
-READ = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "DIB", "GIF", "PPM", "JPEG2000", "AVIF")
+_PLUGINS = {
+    "JPEG": "Jpeg",
+    "PNG": "Png",
+    "WEBP": "WebP",
+    "TIFF": "Tiff",
+    "BMP": "Bmp",
+    "DIB": "Bmp",
+    "GIF": "Gif",
+    "PPM": "Ppm",
+    "JPEG2000": "Jpeg2K",
+    "AVIF": "Avif",
+}
+READ = tuple(_PLUGINS)
 """Kinds by Pillow's names; "JPEG" includes MPO, "PPM" its relatives."""
 _MOST_BYTES_A_PIXEL = 16
 _PREFIX_BYTES = 16
@@ -22,7 +35,9 @@ _PREFIX_BYTES = 16
 @cache
 def readable() -> tuple[str, ...]:
     """The kinds that this Pillow can read: older ones know no AVIF."""
-    Image.init()
+    for plugin in _PLUGINS.values():  # Image.init would import every plugin that there is, before the first picture
+        with suppress(ImportError):
+            import_module(f"PIL.{plugin}ImagePlugin")
     return tuple(kind for kind in READ if kind in Image.OPEN)
 
 
@@ -32,6 +47,7 @@ def known_kind(path: Path) -> str:
         prefix = file.read(_PREFIX_BYTES)
     if prefix[4:11] in (b"ftyphei", b"ftyphev", b"ftypmif"):
         return "HEIC"
+    Image.init()
     return next((kind for kind in sorted(Image.OPEN) if kind not in READ and _begins_as(kind, prefix)), "")
 
 
