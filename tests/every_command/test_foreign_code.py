@@ -37,6 +37,7 @@ ALLOWED = {
     ("checkpoints.machine", "pickletools"): "reads the steps of a pickle, of which nothing is made but plain values",
     ("cli.explore", "webbrowser"): "--open, with an address in which every letter that means something is escaped",
     ("decoders", "ctypes"): "two functions of the TIFF library that Pillow has loaded, which keep it quiet",
+    ("decoders", "import_module"): "Pillow's plugins of the kinds that are read, by a table of its own",
     ("process", "ctypes"): "two functions of the C library that give memory back",
 }
 
