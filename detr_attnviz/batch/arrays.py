@@ -20,7 +20,7 @@ _UNITS = {
     "boxes_xyxy_px": "[queries 4] left, top, right, bottom in pixels of the original upright picture",
     "grid": "rows, cols, stride_px (in input pixels), height_px, width_px of the original picture, "
     "input_height_px, input_width_px of the resized picture that the model saw",
-    "labels": "[queries] class ids",
+    "labels": "[queries] class ids, -1 where scores are NaN",
     "names": "[queries] class names",
     "queries": "[queries] numbers of the object queries",
     "scores": "[queries] class probability, 0-1",
@@ -44,7 +44,7 @@ _SAMPLES = {
 }
 _EVERYONE = {
     "all_boxes_xyxy_px": "[all_queries 4] as boxes_xyxy_px",
-    "all_labels": "[all_queries] class ids",
+    "all_labels": "[all_queries] as labels",
     "all_scores": "[all_queries] class probability, 0-1",
 }
 

@@ -82,7 +82,14 @@ class RayEngine(Generic[File]):
         for note in made.notes:
             self._work.note(note)
         files = tuple(map(self._work.keep, made.files))
-        return Made(files, made.remark, made.fault, is_unsure=made.is_unsure, has_holes=made.has_holes)
+        return Made(
+            files,
+            made.remark,
+            made.fault,
+            is_unsure=made.is_unsure,
+            is_unscored=made.is_unscored,
+            has_holes=made.has_holes,
+        )
 
     def _made(self, ray: Any, pictures: list[Picture]) -> Generator[Made[MadeFile] | AttnVizError]:
         rows = [{"picture": pickle.dumps(_anywhere(picture))} for picture in pictures]

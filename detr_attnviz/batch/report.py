@@ -15,8 +15,9 @@ Status = Literal["written", "skipped", "empty", "failed"]
 class Outcome:
     """What became of one picture: "empty" is nothing to show in it, "skipped" is done by an earlier run.
 
-    ``is_unsure`` when no detection reached the threshold and the best were drawn instead; ``replaced`` counts the
-    files of other settings that made room; ``has_holes`` when a map holds NaN or infinite values.
+    ``is_unsure`` when no detection reached the threshold and the best were drawn instead, ``is_unscored`` when no score
+    was a number, so that none was the best; ``replaced`` counts the files of other settings that made room;
+    ``has_holes`` when a map holds NaN or infinite values.
     """
 
     picture: Picture
@@ -26,12 +27,14 @@ class Outcome:
     is_unsure: bool = False
     replaced: int = 0
     has_holes: bool = False
+    is_unscored: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class BatchReport:
     """A whole run. ``pictures`` counts all, ``written`` files; the others count pictures.
 
+    ``unscored`` are those of the ``unsure`` in which no score is a number.
     ``failures`` holds the first hundred; the manifest has them all. ``proof`` is of the first picture that was worked
     on, None when there was none or nobody asked; ``notes`` are sentences about the run as a whole.
     """
@@ -48,6 +51,7 @@ class BatchReport:
     proof: Proof | None = None
     notes: tuple[str, ...] = ()
     not_finite: int = 0
+    unscored: int = 0
 
     def plus(self, outcome: Outcome) -> "BatchReport":
         """The report with one more picture in it."""
@@ -64,6 +68,7 @@ class BatchReport:
             self.failed + (outcome.status == "failed"),
             failures,
             not_finite=self.not_finite + outcome.has_holes,
+            unscored=self.unscored + outcome.is_unscored,
         )
 
     def with_facts(self, proof: Proof | None, notes: Sequence[str]) -> "BatchReport":

@@ -152,6 +152,7 @@ class _Run:
             "written" if made.files else "empty",
             len(made.files),
             is_unsure=bool(made.files and made.is_unsure),
+            is_unscored=bool(made.files and made.is_unscored),
             has_holes=made.has_holes,
             replaced=self._others(job.known),
         )

@@ -22,6 +22,7 @@ from detr_attnviz.detector import Detector
 from detr_attnviz.errors import AttnVizError, ImageError
 from detr_attnviz.explanation import Explanation
 from detr_attnviz.memory import is_out_of_memory
+from detr_attnviz.methods.select import has_scores
 
 File = TypeVar("File")
 _TOO_LARGE = ImageError("not enough memory to draw this picture's maps: fewer --workers, or a smaller copy, need less")
@@ -44,8 +45,9 @@ class Job:
 class Made(Generic[File]):
     """What the work gave for one picture: its files, and what to know of them; or its ``fault``.
 
-    ``is_unsure`` when no detection reached the threshold, ``has_holes`` when a map is not a number everywhere;
-    ``notes`` are of the run as a whole, where they came up on another machine.
+    ``is_unsure`` when no detection reached the threshold, ``is_unscored`` when no score was a number either,
+    ``has_holes`` when a map is not a number everywhere; ``notes`` are of the run as a whole, where they came up on
+    another machine.
     """
 
     files: tuple[File, ...] = ()
@@ -53,6 +55,7 @@ class Made(Generic[File]):
     fault: str = ""
     notes: tuple[str, ...] = ()
     is_unsure: bool = False
+    is_unscored: bool = False
     has_holes: bool = False
 
 
@@ -110,7 +113,13 @@ class Work(Generic[File]):
             return self.fault(picture, _TOO_LARGE if is_out_of_memory(error) else of_this_picture(error))
         is_unsure = bool(self.settings.request.remark(found))
         has_holes = any(found.holes(index) for index in range(len(found)))
-        return Made(files, found.provenance.get("note", ""), is_unsure=is_unsure, has_holes=has_holes)
+        return Made(
+            files,
+            found.provenance.get("note", ""),
+            is_unsure=is_unsure,
+            is_unscored=is_unsure and not has_scores(found.detections),
+            has_holes=has_holes,
+        )
 
     def fault(self, picture: Picture, error: AttnVizError) -> Made[File]:
         """An error as what the manifest says of a picture: without the path, which is another elsewhere."""

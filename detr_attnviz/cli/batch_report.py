@@ -66,6 +66,8 @@ def print_report(report: "BatchReport", output: Path, threshold: float) -> None:
     from rich.markup import escape
     from rich.table import Table
 
+    from detr_attnviz.methods.select import NO_SCORES
+
     console = Console(soft_wrap=True, highlight=False, emoji=False)
     made = report.pictures - report.skipped
     rate = f", {made / report.seconds:.1f} images/s" if made and report.seconds else ""
@@ -78,9 +80,13 @@ def print_report(report: "BatchReport", output: Path, threshold: float) -> None:
         console.print(
             f"{_number(report.replaced, 'file')} made with other settings made room for them (another -o keeps both)"
         )
-    if report.unsure:
+    if unsure := report.unsure - report.unscored:
         best = f"no detection reaches {threshold:g}, so the best were drawn instead (--fallback 0 leaves them out)"
-        console.print(f"in {_number(report.unsure, 'picture')} {best}")
+        console.print(f"in {_number(unsure, 'picture')} {best}")
+    if report.unscored:
+        console.print(
+            f"in {_number(report.unscored, 'picture')} {NO_SCORES}, so any were drawn (--fallback 0 draws none)"
+        )
     if report.not_finite:
         console.print(
             f"in {_number(report.not_finite, 'picture')} maps hold NaN or infinite values: see manifest.jsonl"

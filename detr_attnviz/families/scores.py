@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from detr_attnviz.detections import Detection
+from detr_attnviz.detections import NO_CLASS, Detection
 from detr_attnviz.grid import Grid
 
 
@@ -29,9 +29,12 @@ def detections_of(
 ) -> tuple[Detection, ...]:
     """Each query's best class; boxes, cxcywh in 0–1 of the picture, as xyxy in original pixels.
 
+    A query whose scores hold NaN has no class.
+
     Source: facebookresearch/detr, models/detr.py, PostProcess.
     """
-    best, labels = scores.max(-1)
+    best, labels = scores.max(-1)  # NaN is the largest of all
+    labels = labels.masked_fill(best.isnan(), NO_CLASS)
     cx, cy, w, h = boxes.float().unbind(-1)
     size = torch.tensor([grid.width_px, grid.height_px] * 2, device=boxes.device)
     corners = torch.stack((cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2), dim=-1) * size
@@ -43,5 +46,7 @@ def detections_of(
 
 
 def name_of(label: int, class_names: tuple[str, ...]) -> str:
-    """The class's name, or ``class 17`` when none is known."""
+    """The class's name, or ``class 17`` when none is known; ``no class`` of what is none."""
+    if label == NO_CLASS:
+        return "no class"
     return (class_names[label] if label < len(class_names) else "") or f"class {label}"

@@ -12,7 +12,7 @@ from detr_attnviz.detections import Detection
 from detr_attnviz.errors import ChoiceError
 from detr_attnviz.grid import Grid
 from detr_attnviz.methods.explain import explain
-from detr_attnviz.methods.select import FALLBACK, chosen_detections, select
+from detr_attnviz.methods.select import FALLBACK, NO_SCORES, chosen_detections, has_scores, select
 from detr_attnviz.trace import Point, Trace, as_points
 
 Label = str | int | Sequence[str | int]
@@ -24,12 +24,14 @@ class Choice:
     """Object queries, best first, and what is to be said of how they were chosen.
 
     ``reach`` is the threshold and among which classes, "" for queries that were named; ``passing`` so many reach it.
+    ``is_ranked`` unless no score is a number, so that none is the best.
     """
 
     queries: tuple[int, ...]
     notes: tuple[str, ...] = ()
     reach: str = ""
     passing: int = 0
+    is_ranked: bool = True
 
     @property
     def how(self) -> str:
@@ -37,6 +39,8 @@ class Choice:
         count = len(self.queries)
         if not self.reach:
             return ""
+        if not self.is_ranked:
+            return f"any {count if count > 1 else 'one'}, as {NO_SCORES}"
         if not self.passing:
             best = f"the {count} best, none" if count > 1 else "the best, not"
             return f"{best} reaching the threshold {self.reach}"
@@ -99,6 +103,9 @@ def chosen_queries(
         raise ChoiceError(f"no detection reaches {reach}: lower the threshold or name queries")
     if passing := len(select(trace, threshold=threshold, label=label)):
         return Choice(best, (), reach, passing)
+    if not has_scores(chosen_detections(trace, best)):
+        some = "one of them is" if len(best) == 1 else f"{len(best)} of them are"
+        return Choice(best, (f"{NO_SCORES}: {some} drawn",), reach, is_ranked=False)
     how_many = "the best one is" if len(best) == 1 else f"the best {len(best)} are"
     return Choice(best, (f"no detection reaches {reach}: {how_many} drawn",), reach)
 

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from detr_attnviz.detections import NO_CLASS, Detection
 from detr_attnviz.detector import exact
 from detr_attnviz.methods.select import chosen_detections
 from detr_attnviz.recording.hooks import Records
@@ -42,9 +43,14 @@ def taped_scores(trace: Trace, queries: Sequence[int], places: Sequence[Place], 
     """
     chosen = chosen_detections(trace, queries)
     prediction, records, tape = trace.detector.tape(trace.prepared.inputs if whole else trace.resumed, places)
-    labels = [detection.label for detection in chosen]
+    labels = [_explained(trace, detection) for detection in chosen]
     with _with_graph():
         return TapedScores(prediction.logits[0, list(queries), labels], records, tape)
+
+
+def _explained(trace: Trace, detection: Detection) -> int:
+    """The class whose score is followed back: of a query without a class one that is no number, as its maps will be."""
+    return int(trace.logits[detection.index].argmax()) if detection.label == NO_CLASS else detection.label
 
 
 @contextmanager

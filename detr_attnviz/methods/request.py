@@ -1,13 +1,12 @@
 """What a person asked to see, in one value: the options that ``render`` and ``batch`` share."""
 
 from dataclasses import dataclass, replace
-from math import isfinite
 
 from detr_attnviz.detector import Detector
 from detr_attnviz.explanation import Direction, Explanation, Kind
 from detr_attnviz.methods.catalogue import LAST, MEAN, RAW, Head, Layers, checked_facts
 from detr_attnviz.methods.explain import explain
-from detr_attnviz.methods.select import FALLBACK, select
+from detr_attnviz.methods.select import FALLBACK, NO_SCORES, has_scores, select
 from detr_attnviz.trace import Trace
 
 
@@ -96,8 +95,8 @@ class Request:
         if all(detection.score >= threshold for detection in explanation.detections):
             return ""
         count = len({detection.index for detection in explanation.detections})
-        if not any(isfinite(detection.score) for detection in explanation.detections):
-            return f"{what} has a score that is a number: showing {count} of them"
+        if not has_scores(explanation.detections):
+            return f"{NO_SCORES}: showing {count} of them"
         return f"{what} reaches the threshold {threshold:g}: showing the {count} best instead"
 
 

@@ -9,6 +9,7 @@ from detr_attnviz.errors import ChoiceError
 from detr_attnviz.trace import Trace
 
 FALLBACK = 3
+NO_SCORES = "no detection has a score that is a number"
 
 
 def select(
@@ -37,6 +38,11 @@ def select(
         ranked = [detection for detection in ranked if detection.label in wanted]
     passing = [detection for detection in ranked if detection.score >= threshold] or ranked[:fallback]
     return tuple(detection.index for detection in passing[:top_k])
+
+
+def has_scores(detections: Sequence[Detection]) -> bool:
+    """Whether the score of any is a number; ``select`` puts those first."""
+    return any(isfinite(detection.score) for detection in detections)
 
 
 def _label_ids(labels: Sequence[str | int], trace: Trace) -> set[int]:

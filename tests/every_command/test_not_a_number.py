@@ -117,6 +117,33 @@ def test_captions_of_figures_say_so(attnviz: Attnviz, poisoned: Poison, street: 
     assert "NaN" in Path("f.svg").read_text() or "not a number" in Path("f.svg").read_text()
 
 
+UNSCORED = "no detection has a score that is a number"
+
+
+def test_nobody_has_a_class_where_no_score_is_a_number(attnviz: Attnviz, poisoned: Poison, street: Path) -> None:
+    model = ("-c", poisoned("the classes"), "--nheads", "4", "--shortest-px", "64")
+    rendered = attnviz("render", street, *model, "-o", "sheet.png", "--json")
+    maps = rendered.data["pictures"][0]["maps"]
+    assert {(one["label"], one["name"], one["score"]) for one in maps} == {(-1, "no class", None)}
+    assert f"{UNSCORED}: showing 3 of them" in rendered.data["pictures"][0]["remark"]
+    batch = attnviz("batch", street, *model, "--no-verify", "-o", "maps")
+    assert f"in 1 picture {UNSCORED}, so any were drawn" in batch.out
+    assert "reaches" not in batch.out
+    names = [path.name for path in sorted(Path("maps", "street.png").iterdir())]
+    assert names == [f"q{query}_no_class.overlay.png" for query in range(3)]
+    drawn = attnviz("figure", "objects", street, *model, "-o", "f.svg")
+    assert f"{UNSCORED}: 3 of them are drawn" in drawn.err
+    assert f"3 objects (any 3, as {UNSCORED}) in street.png" in Path("f.txt").read_text()
+    assert "no class NaN" in Path("f.svg").read_text()
+    assert attnviz("figure", "objects", street, *model, "--label", "class 0", "-o", "g.svg").code == 1
+
+
+@pytest.mark.parametrize("method", ["relevance", "attn-gradcam", "gradcam"])
+def test_no_class_is_explained_by_no_number(attnviz: Attnviz, poisoned: Poison, street: Path, method: str) -> None:
+    found = attnviz("render", street, "-c", poisoned("the classes"), *SHOWN, "--method", method, "--json")
+    assert all(one["not_finite"] for one in found.data["pictures"][0]["maps"])
+
+
 def test_figures_of_weights_say_what_green_is(attnviz: Attnviz, poisoned: Poison) -> None:
     checkpoint = poisoned("one layer")
     assert attnviz("inspect-weights", checkpoint, "--plot", "plot.svg").code == 0

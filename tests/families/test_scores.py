@@ -1,8 +1,13 @@
 """What logits and boxes say."""
 
+from collections.abc import Callable
+
+import pytest
 import torch
+from torch import Tensor
 from torch.testing import assert_close
 
+from detr_attnviz.detections import NO_CLASS
 from detr_attnviz.families.scores import detections_of, sigmoid_scores, softmax_scores
 from detr_attnviz.grid import Grid
 
@@ -22,3 +27,13 @@ def test_a_box_is_in_original_pixels() -> None:
     assert (first.index, first.label, first.name) == (0, 1, "class 1")
     assert_close(torch.tensor(first.box), torch.tensor([80.0, 30.0, 120.0, 70.0]))
     assert (second.index, second.label, second.name) == (1, 0, "cat")
+
+
+@pytest.mark.parametrize("scores_of", [softmax_scores, sigmoid_scores])
+def test_query_whose_scores_hold_nan_has_no_class(scores_of: Callable[[Tensor], Tensor]) -> None:
+    nan = float("nan")
+    logits = torch.tensor([[nan] * 3, [9, nan, 0], [0, 9, 0]])
+    grid = Grid(4, 6, 32, height_px=100, width_px=200, input_height_px=128, input_width_px=192)
+    found = detections_of(scores_of(logits), torch.full((3, 4), 0.5), grid, ("cat", "dog", "last"))
+    assert [(one.label, one.name) for one in found] == [(NO_CLASS, "no class")] * 2 + [(1, "dog")]
+    assert [one.title for one in found[:2]] == ["no class NaN"] * 2

@@ -41,6 +41,16 @@ def test_best_ones_when_none_is_sure_with_a_note() -> None:
     assert chosen_query(scored(0.3, 0.4)).notes == ("no detection reaches 0.7: the best one is drawn",)
 
 
+def test_none_is_the_best_where_no_score_is_a_number() -> None:
+    trace = scored(*[float("nan")] * 10)
+    choice, one = chosen_queries(trace), chosen_query(trace)
+    assert choice.queries == (0, 1, 2)
+    assert choice.notes == ("no detection has a score that is a number: 3 of them are drawn",)
+    assert choice.how == "any 3, as no detection has a score that is a number"
+    assert one.notes == ("no detection has a score that is a number: one of them is drawn",)
+    assert one.how == "any one, as no detection has a score that is a number"
+
+
 def test_one_query_is_the_best_or_the_one_named() -> None:
     assert chosen_query(scored(0.8, 0.9)).queries == (1,)
     assert chosen_query(scored(0.8, 0.9), query=7).queries == (7,)

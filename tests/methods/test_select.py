@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from detr_attnviz.detections import Detection
+from detr_attnviz.detections import NO_CLASS, Detection
 from detr_attnviz.errors import ChoiceError
 from detr_attnviz.methods.request import Request
 from detr_attnviz.methods.select import chosen_detections, select
@@ -93,6 +93,25 @@ def test_request_names_the_labels_it_was_unsure_of(trace: Trace) -> None:
     assert birds.settled(trace.detector).remark(birds.answer(trace)) == (
         "no detection of bird reaches the threshold 0.7: showing the 1 best instead"
     )
+
+
+@pytest.fixture
+def unscored(trace: Trace) -> Trace:
+    without = {"score": float("nan"), "label": NO_CLASS, "name": "no class"}
+    return replace(trace, detections=tuple(replace(one, **without) for one in trace.detections))  # type: ignore[arg-type]
+
+
+def test_query_without_a_class_has_none_of_the_labels(unscored: Trace) -> None:
+    assert select(unscored, fallback=3) == (0, 1, 2)
+    assert select(unscored, label=[*NAMES[:4], "4"], fallback=3) == ()
+    for label in ("no class", "-1", NO_CLASS):
+        with pytest.raises(ChoiceError, match=f"no class '{label}'"):
+            select(unscored, label=label)
+
+
+def test_request_says_when_no_score_is_a_number(unscored: Trace) -> None:
+    remark = Request(threshold=0.5).remark(Request(threshold=0.5).answer(unscored))
+    assert remark == "no detection has a score that is a number: showing 3 of them"
 
 
 def test_request_refuses_what_no_model_could_answer() -> None:

@@ -78,7 +78,10 @@ attnviz.list = (() => {
     say(byId("threshold-value"), state.threshold.toFixed(2));
     const passing = attnviz.shown.passingCount(picture, state);
     const all = picture.detections.length;
-    say(byId("passing"), passing ? `${passing} of ${all}` : `none of ${all}: the best ${listed.length}`);
+    const none = picture.detections.every((one) => one.score === null)
+      ? `no detection has a score that is a number: ${listed.length} of them`
+      : `none of ${all}: the best ${listed.length}`;
+    say(byId("passing"), passing ? `${passing} of ${all}` : none);
     slider.setAttribute("aria-valuetext", `${state.threshold.toFixed(2)}, ${passing} of ${all} queries pass`);
   };
 
