@@ -337,5 +337,5 @@ def test_numbers_that_are_none_are_said_and_drawn_nowhere(open_page: OpenPage) -
     assert RING not in listed(page)
     page.evaluate("query => attnviz.state.set({ query })", RING)
     settled(page, query=RING)
-    says(page, "ring no number")
+    says(page, "ring NaN")
     assert painted(page, "overlay") > 0

@@ -40,7 +40,7 @@ attnviz.words = (() => {
 
   /** Never "0.00" for a score above 0. */
   const scoreOf = ({ score }) => {
-    if (score === null) return "no number";
+    if (score === null) return "NaN";
     return score < 0.005 ? "<0.01" : score.toFixed(2);
   };
 
