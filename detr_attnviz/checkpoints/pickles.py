@@ -7,6 +7,8 @@ disk, and so a path saved on another operating system loads too.
 """
 
 import argparse
+import errno
+import os
 import pickle
 import re
 import threading
@@ -41,6 +43,7 @@ _ALLOWED = (
 )
 _ZIP, _PICKLE = b"PK\x03\x04", b"\x80"
 _LEVELS = 8
+_OF_THE_SYSTEM = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO, errno.EACCES)
 _allow_list_lock = threading.Lock()
 
 
@@ -67,6 +70,8 @@ def load_pickle(path: Path) -> object:
     except (pickle.UnpicklingError, AttributeError, TypeError, NotImplementedError) as error:
         raise CheckpointError(f"{path}: not a checkpoint but {_reason(error)}") from None
     except Exception as error:  # damaged bytes make an unpickler trip over anything
+        if fault := _fault_of_the_system(error):
+            raise CheckpointError(f"{path}: cannot be read ({fault}); mend that, then run it again") from None
         raise CheckpointError(f"{path}: cut off or damaged ({_reason(error)}); {AGAIN}") from None
 
 
@@ -179,6 +184,13 @@ def _plain(value: object, levels: int, done: dict[tuple[int, int], object]) -> o
         made = done[id(value), levels] = {}
         made.update({key: _plain(inner, levels - 1, done) for key, inner in dict.items(value)})
     return done[id(value), levels]
+
+
+def _fault_of_the_system(error: Exception) -> str:
+    """What the system lacks, in its words, which torch's readers hold in a text; "" where the file is at fault."""
+    told = re.search(r"errno (\d+)", str(error))
+    number = error.errno if isinstance(error, OSError) else int(told[1]) if told else None
+    return os.strerror(number).lower() if number in _OF_THE_SYSTEM else ""
 
 
 def _reason(error: Exception) -> str:
