@@ -14,9 +14,9 @@ import detr_attnviz as av
 from detr_attnviz import verification
 from detr_attnviz.detector import Detector
 from detr_attnviz.errors import CaptureError
+from detr_attnviz.proof import TOLERANCE, SiteProof, Verification
 from detr_attnviz.recording.records import DenseRecord
 from detr_attnviz.sites import Mixed
-from detr_attnviz.verification import SiteProof
 from tests.families.test_module import own_fork
 from tests.methods.sampling import sampling_detector
 from tests.tiny import drawn_picture, tiny_detector, write_picture
@@ -153,10 +153,10 @@ def test_no_site_left_unproven_hides_one_that_fails() -> None:
         SiteProof("b", (1, 1, 1), 1.0, 0.0, None),
         SiteProof("c", (1, 1, 1), None, None, None, "nothing"),
     )
-    assert verification.Verification((proven, unproven), True).passed
-    assert not verification.Verification((proven, failed, unproven), True).passed
-    assert not verification.Verification((unproven,), True).passed
-    assert not verification.Verification((), True).passed
+    assert Verification((proven, unproven), True).passed
+    assert not Verification((proven, failed, unproven), True).passed
+    assert not Verification((unproven,), True).passed
+    assert not Verification((), True).passed
 
 
 def test_weights_of_another_shape_fail() -> None:
@@ -215,8 +215,8 @@ def test_rounding_of_large_logits_is_no_fault(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(DenseRecord, "_products", lambda self, *args: right(self, *args) * (1 + 2**-18))
     proof = av.verify(detector, drawn_picture())
     assert proof.passed
-    assert max(site.difference or 0 for site in proof.sites) > verification.TOLERANCE
-    assert {site.tolerance for site in proof.sites} != {verification.TOLERANCE}
+    assert max(site.difference or 0 for site in proof.sites) > TOLERANCE
+    assert {site.tolerance for site in proof.sites} != {TOLERANCE}
     monkeypatch.setattr(DenseRecord, "_products", lambda self, *args: right(self, *args) * (1 + 2**-14))
     assert not av.verify(detector, drawn_picture()).passed
 
@@ -258,11 +258,11 @@ def test_the_worst_site_speaks() -> None:
         SiteProof("c", (1, 1, 1), 1e-4, 0.0, None, "output", 1e-5),
         SiteProof("d", (1, 1, 1), None, None, None, "nothing"),
     )
-    assert verification.Verification((fine, bad, worse, unproven), True).fault.startswith(("b:", "c:"))
-    assert verification.Verification((fine, bad, SiteProof("n", (1, 1, 1), math.nan, 0.0, None)), True).fault[0] == "n"
-    assert verification.Verification((fine, unproven), True).fault == ""
-    assert verification.Verification((unproven,), True).fault == ""
-    assert verification.Verification((fine,), False).fault.startswith("the model's output is another")
+    assert Verification((fine, bad, worse, unproven), True).fault.startswith(("b:", "c:"))
+    assert Verification((fine, bad, SiteProof("n", (1, 1, 1), math.nan, 0.0, None)), True).fault[0] == "n"
+    assert Verification((fine, unproven), True).fault == ""
+    assert Verification((unproven,), True).fault == ""
+    assert Verification((fine,), False).fault.startswith("the model's output is another")
 
 
 def test_a_module_that_writes_nothing_is_proven_all_the_same() -> None:

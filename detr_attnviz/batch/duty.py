@@ -11,7 +11,8 @@ from detr_attnviz.batch.room import tried
 from detr_attnviz.detector import Detector
 from detr_attnviz.errors import AttnVizError, ChoiceError, VerificationError
 from detr_attnviz.explanation import Explanation
-from detr_attnviz.verification import Verification, verify_prepared
+from detr_attnviz.proof import Verification
+from detr_attnviz.verification import verify_prepared
 
 _MOST_CELLS = 1500  # a picture of 1333 × 1066 px has 1428 at the usual stride
 

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from detr_attnviz.verification import SiteProof, Verification
+    from detr_attnviz.proof import SiteProof, Verification
 
 _USUAL = ("against", "tolerance")
 _COMPARED_WITH = {"weights": "weights", "output": "output", "nothing": "–"}
@@ -68,7 +68,7 @@ def _failure(proof: "Verification") -> str:
 
 
 def _is_usual(proof: "Verification") -> bool:
-    from detr_attnviz.verification import TOLERANCE
+    from detr_attnviz.proof import TOLERANCE
 
     return all(site.against == "weights" and site.tolerance == TOLERANCE for site in proof.sites)
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from detr_attnviz.cli.verify_report import print_proof, proof_as_json
+from detr_attnviz.proof import SiteProof, Verification
 from detr_attnviz.recording.records import DenseRecord
-from detr_attnviz.verification import SiteProof, Verification
 from tests.cli.conftest import Attnviz
 
 

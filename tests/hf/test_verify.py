@@ -15,9 +15,10 @@ from detr_attnviz.checkpoints.read import read
 from detr_attnviz.detector import Detector
 from detr_attnviz.families.base import Origin
 from detr_attnviz.families.hf_open import Asked, open_saved
+from detr_attnviz.proof import OWN_TOLERANCE, SiteProof
 from detr_attnviz.recording.sampled import SampledRecord
 from detr_attnviz.sites import AttentionSite
-from detr_attnviz.verification import OWN_TOLERANCE, SiteProof, verify
+from detr_attnviz.verification import verify
 from tests.hf import saved, tiny_dense
 from tests.hf.saved import EVERY, save_folder, write
 from tests.hf.tiny_dense import WITH_MASK
